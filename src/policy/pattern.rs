@@ -1,0 +1,171 @@
+//! The one wildcard matcher: `*` stands for any text, `?` for one character; everything else for
+//! itself. Matching is always of the full text and case-sensitive.
+
+/// A compiled wildcard pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Glob(Strategy);
+
+/// The cheapest way to match a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Strategy {
+    Any,
+    Exact(String),
+    Prefix(String),
+    Suffix(String),
+    Tokens(Vec<Token>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Token {
+    AnyText,
+    AnyCharacter,
+    Literal(char),
+}
+
+impl Glob {
+    /// Reads a pattern. Every text is one.
+    pub fn parse(pattern: &str) -> Self {
+        Self::from_tokens(pattern.chars().map(|c| match c {
+            '*' => Token::AnyText,
+            '?' => Token::AnyCharacter,
+            literal => Token::Literal(literal),
+        }))
+    }
+
+    /// Reads a pattern of parts, some of which stand for themselves, wildcard characters included.
+    pub(crate) fn from_parts<'a>(parts: impl Iterator<Item = (&'a str, Wildcards)>) -> Self {
+        Self::from_tokens(parts.flat_map(|(text, wildcards)| {
+            text.chars().map(move |c| match (c, wildcards) {
+                ('*', Wildcards::Active) => Token::AnyText,
+                ('?', Wildcards::Active) => Token::AnyCharacter,
+                (literal, _) => Token::Literal(literal),
+            })
+        }))
+    }
+
+    fn from_tokens(tokens: impl Iterator<Item = Token>) -> Self {
+        let mut tokens: Vec<Token> = tokens.collect();
+        tokens.dedup_by(|a, b| *a == Token::AnyText && *b == Token::AnyText);
+        let literal = |tokens: &[Token]| -> Option<String> {
+            tokens.iter().map(|t| if let Token::Literal(c) = t { Some(*c) } else { None }).collect()
+        };
+        let strategy = match tokens.as_slice() {
+            [Token::AnyText] => Some(Strategy::Any),
+            [Token::AnyText, rest @ ..] if literal(rest).is_some() => literal(rest).map(Strategy::Suffix),
+            [rest @ .., Token::AnyText] if literal(rest).is_some() => literal(rest).map(Strategy::Prefix),
+            all => literal(all).map(Strategy::Exact),
+        };
+        Self(strategy.unwrap_or(Strategy::Tokens(tokens)))
+    }
+
+    /// Whether the pattern is `*`.
+    pub fn is_any(&self) -> bool {
+        self.0 == Strategy::Any
+    }
+
+    /// The one text that the pattern matches, if it has no wildcard.
+    pub fn as_exact(&self) -> Option<&str> {
+        if let Strategy::Exact(text) = &self.0 { Some(text) } else { None }
+    }
+
+    /// Whether the pattern matches the whole of `text`.
+    pub fn matches(&self, text: &str) -> bool {
+        match &self.0 {
+            Strategy::Any => true,
+            Strategy::Exact(exact) => text == exact,
+            Strategy::Prefix(prefix) => text.starts_with(prefix.as_str()),
+            Strategy::Suffix(suffix) => text.ends_with(suffix.as_str()),
+            Strategy::Tokens(tokens) => matches_tokens(tokens, text),
+        }
+    }
+}
+
+/// Whether `*` and `?` in a part of a pattern are wildcards or stand for themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wildcards {
+    Active,
+    Literal,
+}
+
+/// Greedy matching with one point to come back to: linear in the text for each `*`.
+fn matches_tokens(tokens: &[Token], text: &str) -> bool {
+    let (mut rest_tokens, mut rest_text) = (tokens, text.chars());
+    let mut retry: Option<(&[Token], std::str::Chars<'_>)> = None;
+    loop {
+        let mut ahead = rest_text.clone();
+        match (rest_tokens.split_first(), ahead.next()) {
+            (None, None) => return true,
+            (Some((Token::AnyText, after)), _) => {
+                retry = Some((after, rest_text.clone()));
+                rest_tokens = after;
+                continue;
+            }
+            (Some((Token::AnyCharacter, after)), Some(_)) => {
+                (rest_tokens, rest_text) = (after, ahead);
+                continue;
+            }
+            (Some((Token::Literal(want), after)), Some(have)) if *want == have => {
+                (rest_tokens, rest_text) = (after, ahead);
+                continue;
+            }
+            _ => {}
+        }
+        let Some((after, from)) = &mut retry else { return false };
+        if from.next().is_none() {
+            return false;
+        }
+        (rest_tokens, rest_text) = (after, from.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn oracle(pattern: &str) -> regex::Regex {
+        let body: String = pattern
+            .chars()
+            .map(|c| match c {
+                '*' => ".*".to_owned(),
+                '?' => ".".to_owned(),
+                c => regex::escape(&c.to_string()),
+            })
+            .collect();
+        regex::Regex::new(&format!(r"(?s)\A(?:{body})\z")).unwrap()
+    }
+
+    #[test]
+    fn matches_the_full_text_only() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("*", "", true),
+            ("a|b", "a", false),
+            ("dev:*", "prod-dev:x", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("?", "é", true),
+            ("?", "", false),
+            ("*?", "", false),
+            ("**a**", "bab", true),
+            ("a*", "A", false),
+        ] {
+            assert_eq!(Glob::parse(pattern).matches(text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn literal_parts_keep_their_wildcards() {
+        let parts = [("team-", Wildcards::Active), ("*?", Wildcards::Literal), ("*", Wildcards::Active)];
+        let glob = Glob::from_parts(parts.into_iter());
+        assert!(glob.matches("team-*?x"));
+        assert!(!glob.matches("team-abx"));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_an_anchored_regex(pattern in "[ab*?.é]{0,8}", text in "[ab.é\n]{0,10}") {
+            prop_assert_eq!(Glob::parse(&pattern).matches(&text), oracle(&pattern).is_match(&text));
+        }
+    }
+}
