@@ -12,8 +12,13 @@
 //! a parameter.
 
 // Pure core.
+pub mod compile;
+pub mod decide;
 pub mod identity;
 pub mod json;
 pub mod policy;
 pub mod reason;
 pub mod route;
+
+// Edge.
+pub mod crd;

@@ -86,6 +86,9 @@ impl fmt::Display for Action {
 }
 
 impl ActionPattern {
+    /// Matches no action.
+    pub const NONE: Self = Self(0);
+
     /// Matches every action.
     pub const ANY: Self = Self(u32::MAX);
 
