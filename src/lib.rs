@@ -22,3 +22,4 @@ pub mod route;
 
 // Edge.
 pub mod crd;
+pub mod source;

@@ -1,0 +1,3 @@
+//! Where objects and keys come from.
+
+pub mod files;
