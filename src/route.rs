@@ -13,7 +13,10 @@
 //! The refusals come in that order: malformed (400) before unknown route (404) before method (405),
 //! then what is wrong with the names and the body of the route that was found (400, 413).
 
+mod body;
+mod callback;
 mod escape;
+mod name;
 mod path;
 mod query;
 
