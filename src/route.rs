@@ -16,12 +16,19 @@
 mod body;
 mod callback;
 mod escape;
+mod function;
 mod name;
 mod path;
 mod query;
+mod table;
+mod target;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
+use self::query::Query;
+use self::table::Endpoint;
 use crate::policy::pattern::Glob;
 use crate::policy::{Action, Resource};
 use crate::reason::Reason;
@@ -130,6 +137,33 @@ pub struct Refusal {
     pub message: String,
     /// For [`Reason::MethodNotAllowed`]: the methods that the route has.
     pub allow: &'static [&'static str],
+}
+
+/// Reads what `request` asks for.
+///
+/// # Errors
+/// A [`Refusal`] where the request is malformed, ambiguous, or on no route of OpenFaaS.
+pub fn resolve(request: &HttpRequest<'_>, rules: &Rules) -> Result<Access, Refusal> {
+    let (raw_path, raw_query) = request.target.split_once('?').unwrap_or((request.target, ""));
+    let path = path::read(raw_path)?;
+    let query = if path::is_api(&path) { Query::read(raw_query)? } else { Query::default() };
+
+    let (row, name) = table::find(&path).ok_or_else(Refusal::unknown_route)?;
+    let endpoint = row.endpoint(request.method).map_err(Refusal::method_not_allowed)?;
+    match endpoint {
+        Endpoint::Public => Ok(Access::Public),
+        Endpoint::StaticFiles if rules.ui == Ui::Open => Ok(Access::Public),
+        Endpoint::StaticFiles | Endpoint::Closed => Ok(Access::Api(ApiCall::closed(Closed::route()))),
+        Endpoint::ClosedButToAdmin => {
+            Ok(Access::Api(ApiCall::closed(Closed { open_to_admin: true, ..Closed::route() })))
+        }
+        Endpoint::CancelAsync => Ok(Access::Closed(Closed::route())),
+        Endpoint::Invoke => function::invoke(name, None, rules),
+        Endpoint::InvokeAsync => function::invoke(name, request.callback_url, rules),
+        Endpoint::Call(action, reading) => {
+            target::Call { request, rules, name, query: &query }.read(action, reading).map(Access::Api)
+        }
+    }
 }
 
 // === impl Rules ===
