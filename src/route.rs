@@ -27,9 +27,9 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub use self::callback::UrlPattern;
 use self::query::Query;
 use self::table::Endpoint;
-use crate::policy::pattern::Glob;
 use crate::policy::{Action, Resource};
 use crate::reason::Reason;
 
@@ -59,9 +59,8 @@ pub struct Rules {
     pub provider: Provider,
     /// Namespaces that no request may touch.
     pub system_namespaces: BTreeSet<String>,
-    /// Globs over URLs that `X-Callback-Url` may hold. They are matched against the whole text, and
-    /// `*` stands for `/` too: the host is only pinned by a pattern that spells it out up to its `/`.
-    pub callback_allow: Vec<Glob>,
+    /// The URLs that `X-Callback-Url` may hold.
+    pub callback_allow: Vec<UrlPattern>,
     /// Whether the static files of the dashboard are let through.
     pub ui: Ui,
 }
@@ -91,6 +90,8 @@ pub enum Ui {
 pub enum Access {
     /// A route that asks for no identity.
     Public,
+    /// A file of the dashboard, where it is open.
+    StaticFile,
     /// A call of the REST API.
     Api(ApiCall),
     /// A call of a function.
@@ -152,7 +153,7 @@ pub fn resolve(request: &HttpRequest<'_>, rules: &Rules) -> Result<Access, Refus
     let endpoint = row.endpoint(request.method).map_err(Refusal::method_not_allowed)?;
     match endpoint {
         Endpoint::Public => Ok(Access::Public),
-        Endpoint::StaticFiles if rules.ui == Ui::Open => Ok(Access::Public),
+        Endpoint::StaticFiles if rules.ui == Ui::Open => Ok(Access::StaticFile),
         Endpoint::StaticFiles | Endpoint::Closed => Ok(Access::Api(ApiCall::closed(Closed::route()))),
         Endpoint::ClosedButToAdmin => {
             Ok(Access::Api(ApiCall::closed(Closed { open_to_admin: true, ..Closed::route() })))
@@ -175,7 +176,7 @@ impl Default for Rules {
             default_namespace: "openfaas-fn".to_owned(),
             provider: Provider::Any,
             system_namespaces: system.map(str::to_owned).into(),
-            callback_allow: vec![Glob::parse("https://*")],
+            callback_allow: vec![UrlPattern::parse("https://*")],
             ui: Ui::Deny,
         }
     }

@@ -6,8 +6,32 @@
 use super::{Closed, Reason, Refusal};
 use crate::policy::pattern::Glob;
 
+/// A pattern over URLs, such as `https://*.example.com/hooks/*`. Scheme, authority and path are
+/// matched each by itself, so that a `*` in the host never reaches into the path. A pattern without
+/// a path allows every path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlPattern {
+    scheme: Glob,
+    authority: Glob,
+    path: Glob,
+}
+
+impl UrlPattern {
+    /// Reads a pattern. One without `://` is a pattern over the host, for any scheme.
+    pub fn parse(pattern: &str) -> Self {
+        let (scheme, rest) = pattern.split_once("://").unwrap_or(("*", pattern));
+        let (authority, path) =
+            rest.find(['/', '?']).and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, "*"));
+        Self { scheme: Glob::parse(scheme), authority: Glob::parse(authority), path: Glob::parse(path) }
+    }
+
+    fn matches(&self, scheme: &str, authority: &str, path: &str) -> bool {
+        self.scheme.matches(scheme) && self.authority.matches(authority) && self.path.matches(path)
+    }
+}
+
 /// Refuses what is not one plain URL; closes the call where the URL is not one that is allowed.
-pub(super) fn check(url: &str, allow: &[Glob]) -> Result<Option<Closed>, Refusal> {
+pub(super) fn check(url: &str, allow: &[UrlPattern]) -> Result<Option<Closed>, Refusal> {
     if url.contains(',') {
         return Err(malformed("is repeated or holds a comma: send one url, and escape its commas"));
     }
@@ -43,7 +67,7 @@ pub(super) fn check(url: &str, allow: &[Glob]) -> Result<Option<Closed>, Refusal
     if is_ipv4(host) {
         return Ok(Some(closed("names its host by address: use a host name")));
     }
-    if allow.iter().any(|glob| glob.matches(url)) {
+    if allow.iter().any(|pattern| pattern.matches(scheme, authority, path)) {
         return Ok(None);
     }
     Ok(Some(closed("is not one that this installation allows: use another or ask its administrator")))
@@ -90,7 +114,7 @@ mod tests {
 
     #[track_caller]
     fn reason(url: &str, allow: &[&str]) -> Option<Reason> {
-        let allow: Vec<Glob> = allow.iter().map(|glob| Glob::parse(glob)).collect();
+        let allow: Vec<_> = allow.iter().map(|pattern| UrlPattern::parse(pattern)).collect();
         match check(url, &allow) {
             Ok(closed) => closed.map(|closed| closed.reason),
             Err(refusal) => Some(refusal.reason),
@@ -113,6 +137,15 @@ mod tests {
         }
         assert_eq!(reason("http://hooks.dev/x", &["https://*", "http://hooks.dev/*"]), None);
         assert_eq!(reason("HTTP://hooks.dev/x", &["*"]), None);
+    }
+
+    #[test]
+    fn a_wildcard_in_the_host_does_not_reach_into_the_path() {
+        let allow = ["https://*.example.com/hooks/*"];
+        assert_eq!(reason("https://a.example.com/hooks/x", &allow), None);
+        for url in ["https://evil.test/a.example.com/hooks/x", "https://a.example.com/x?/hooks/y"] {
+            assert_eq!(reason(url, &allow), Some(Reason::CallbackNotAllowed), "{url}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Call<'_> {
     pub(super) fn read(&self, action: Action, reading: Reading) -> Result<ApiCall, Refusal> {
         let (resources, set_namespace) = match reading {
             Reading::Cluster => (vec![Resource::Cluster], None),
-            Reading::EveryNamespace => (Vec::new(), None),
+            Reading::EveryNamespace => (vec![Resource::AllNamespaces], None),
             Reading::QueryNamespace => (vec![Resource::Namespace(self.query_or_default()?.to_owned())], None),
             Reading::Function => (vec![self.function()?], None),
             Reading::Logs => (vec![self.logs()?], None),

@@ -36,6 +36,7 @@ fn show(result: &Result<Access, Refusal>) -> String {
     };
     match result {
         Ok(Access::Public) => "public".to_owned(),
+        Ok(Access::StaticFile) => "static file".to_owned(),
         Ok(Access::Closed(it)) => format!("no identity{}", closed(&Some(it.clone()))),
         Ok(Access::Invoke { function, closed: it }) => format!("invoke {function}{}", closed(it)),
         Ok(Access::Api(call)) => {
@@ -138,7 +139,7 @@ fn every_api_route_has_its_methods() {
         ],
     );
     check_row(&default, "/system/logs?name=f&namespace=dev", "", &[("GET", "Function:Logs dev:f")]);
-    check_row(&default, "/system/namespaces", "", &[("GET", "Namespace:List")]);
+    check_row(&default, "/system/namespaces", "", &[("GET", "Namespace:List *:*")]);
     check_row(
         &default,
         "/system/namespace/dev",
@@ -160,7 +161,7 @@ fn every_other_route_has_its_methods() {
     let (deny, open) = (Rules::default(), Rules { ui: Ui::Open, ..Rules::default() });
     for target in ["/", "/ui/", "/ui/script/bootstrap.js", "/?x=;#"] {
         check_row(&deny, target, "", &[("GET", "no action closed:closed-route")]);
-        check_row(&open, target, "", &[("GET", "public")]);
+        check_row(&open, target, "", &[("GET", "static file")]);
     }
     for target in ["/healthz", "/.well-known/openid-configuration", "/.well-known/jwks.json"] {
         check_row(&deny, target, "", &[("GET", "public")]);
@@ -313,7 +314,7 @@ fn the_default_rules_are_the_documented_ones() {
     let rules = Rules::default();
     assert_eq!(rules.default_namespace, "openfaas-fn");
     assert_eq!((rules.provider, rules.ui), (Provider::Any, Ui::Deny));
-    assert_eq!(rules.callback_allow, [Glob::parse("https://*")]);
+    assert_eq!(rules.callback_allow, [UrlPattern::parse("https://*")]);
     let system: Vec<_> = rules.system_namespaces.iter().map(String::as_str).collect();
     assert_eq!(system, ["kube-node-lease", "kube-public", "kube-system", "openfaas"]);
 }

@@ -147,11 +147,10 @@ fn callbacks() -> impl Strategy<Value = Option<String>> {
 
 fn check_access(access: &Access, rules: &Rules) -> Result<(), TestCaseError> {
     let (resources, set_namespace, closed) = match access {
-        Access::Public | Access::Closed(_) => return Ok(()),
+        Access::Public | Access::StaticFile | Access::Closed(_) => return Ok(()),
         Access::Invoke { function, closed } => (std::slice::from_ref(function), &None, closed),
         Access::Api(call) => {
-            let without = matches!(call.action, None | Some(Action::NamespaceList));
-            prop_assert_eq!(call.resources.is_empty(), without);
+            prop_assert_eq!(call.resources.is_empty(), call.action.is_none());
             prop_assert!(call.action.is_some() || call.closed.is_some());
             (call.resources.as_slice(), &call.set_namespace, &call.closed)
         }

@@ -316,7 +316,7 @@ fn official_clients_are_understood() {
         ),
         ("PUT", "/system/secrets", r#"{"name":"s","value":"v"}"#, "Secret:Update openfaas-fn:s"),
         ("DELETE", "/system/secrets", r#"{"name":"s","namespace":"dev"}"#, "Secret:Delete dev:s set:dev"),
-        ("GET", "/system/namespaces", "", "Namespace:List"),
+        ("GET", "/system/namespaces", "", "Namespace:List *:*"),
         ("GET", "/system/namespace/dev", "", "Namespace:Get dev:*"),
         ("POST", "/system/namespace/", &namespace, "Namespace:Create dev:*"),
         ("PUT", "/system/namespace/dev", &namespace, "Namespace:Update dev:*"),
