@@ -2,10 +2,16 @@
 
 pub mod claims;
 pub mod issuers;
+mod jws;
 pub mod keys;
 pub mod lifetime;
 pub mod rejection;
+#[cfg(test)]
+pub(crate) mod test_issuer;
+pub mod verify;
 
 pub use claims::{Claims, Principal};
-pub use issuers::{Issuers, OwnIssuer, TrustedIssuer};
+pub use issuers::{Issuers, OwnIssuer, TrustedIssuer, WantedIssuer};
 pub use keys::KeySet;
+pub use rejection::TokenRejection;
+pub use verify::{Foreign, OwnToken, TokenKind, verify_foreign, verify_own};
