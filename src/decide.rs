@@ -2,6 +2,8 @@
 //!
 //! Allowed only if some statement allows, and none denies; the order of nothing matters.
 
+pub mod authorize;
+pub mod credentials;
 pub mod decision;
 
 pub use decision::{Decision, Denial, Permit, StatementRef};
@@ -44,10 +46,10 @@ pub fn decide(snapshot: &Snapshot, request: &Request<'_>) -> Decision {
 /// decides; where all are, the permit names every determining statement.
 pub fn decide_all<'a>(
     snapshot: &Snapshot,
-    principal: &'a Principal,
+    principal: &Principal,
     action: Action,
     resources: &'a [Resource],
-    context: &'a Context,
+    context: &Context,
 ) -> (Decision, Option<&'a Resource>) {
     let mut sum: Option<(Decision, &Resource)> = None;
     for resource in resources {

@@ -12,13 +12,13 @@
 //! a parameter.
 
 // Pure core.
+pub mod reason;
+pub mod json;
+pub mod identity;
+pub mod policy;
+pub mod route;
 pub mod compile;
 pub mod decide;
-pub mod identity;
-pub mod json;
-pub mod policy;
-pub mod reason;
-pub mod route;
 
 // Edge.
 pub mod crd;

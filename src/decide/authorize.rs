@@ -6,8 +6,9 @@ use std::fmt;
 use super::credentials::Credentials;
 use super::{Decision, Denial, Permit, StatementRef, decide_all};
 use crate::compile::Snapshot;
-use crate::identity::verify::{OwnToken, TokenKind, claimed_issuer, verify_own};
-use crate::identity::{Principal, TokenRejection};
+use crate::identity::Principal;
+use crate::identity::rejection::TokenRejection;
+use crate::identity::verify::{OwnToken, TokenKind, claims_to_be_api_token, verify_own};
 use crate::policy::{Action, Context, Effect, Resource, ResourcePattern};
 use crate::reason::Reason;
 use crate::route::{self, Access, ApiCall, Closed, HttpRequest, Rules};
@@ -131,9 +132,7 @@ pub fn authorize(snapshot: &Snapshot, settings: &Settings, inquiry: &Inquiry<'_>
             Verdict::refuse(refused)
         }
         Ok(Access::Public) => Verdict::allow(Permit::public(), Upstream::Unchanged),
-        Ok(Access::StaticFile) => {
-            Verdict::allow(Permit::public(), Upstream::Gateway { set_namespace: None })
-        }
+        Ok(Access::StaticFile) => Verdict::allow(Permit::public(), Upstream::Gateway { set_namespace: None }),
         Ok(Access::Closed(closed)) => Verdict::refuse(closed.into()),
         Ok(Access::Api(call)) => api(snapshot, inquiry, call),
         Ok(Access::Invoke { function, closed }) => invoke(snapshot, settings, inquiry, function, closed),
@@ -169,7 +168,10 @@ fn api(snapshot: &Snapshot, inquiry: &Inquiry<'_>, call: ApiCall) -> Verdict {
         Decision::Filter(permit) => {
             let message = format!("{} may see this list in part only, and filtering is not set up", actor);
             let statements = permit.statements().to_vec();
-            (Answer::Refuse(Refused { statements, ..Refused::new(Reason::FilterNotWired, message) }), resources)
+            (
+                Answer::Refuse(Refused { statements, ..Refused::new(Reason::FilterNotWired, message) }),
+                resources,
+            )
         }
         Decision::Deny(denial) => {
             let refused_for = at.cloned();
@@ -204,9 +206,8 @@ fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor,
         },
         Credentials::Bearer(token) => {
             let verified = verify_own(token, &snapshot.own, &snapshot.issuers, inquiry.context.now);
-            let rejected = |reason, description: String| {
-                unauthenticated(reason, description.clone(), Some(description))
-            };
+            let rejected =
+                |reason, description: String| unauthenticated(reason, description.clone(), Some(description));
             match verified {
                 Ok(OwnToken { kind: TokenKind::Api, principal, .. }) => Ok(Actor::Federated(principal)),
                 Ok(OwnToken { kind: TokenKind::Function { .. }, .. }) => Err(rejected(
@@ -263,26 +264,20 @@ fn invoke(
     }
     let resources = [function.clone()];
     let action = Action::FunctionInvoke;
-    let answer = match decide_all(snapshot, &principal, action, &resources, &inquiry.context) {
-        (Decision::Allow(permit), _) => Answer::Allow(permit, Upstream::Unchanged),
-        (Decision::Filter(_), at) => {
-            let denial = Denial::new(Reason::NoMatchingAllow, Vec::new());
-            Answer::Refuse(forbidden(denial, &Actor::Federated(principal), action, at))
-        }
-        (Decision::Deny(denial), at) => {
-            Answer::Refuse(forbidden(denial, &Actor::Federated(principal), action, at))
-        }
+    let (decision, at) = decide_all(snapshot, &principal, action, &resources, &inquiry.context);
+    let denial = match decision {
+        Decision::Allow(permit) => return verdict(actor, Answer::Allow(permit, Upstream::Unchanged)),
+        Decision::Deny(denial) => denial,
+        Decision::Filter(_) => Denial::new(Reason::NoMatchingAllow, Vec::new()),
     };
+    let answer = Answer::Refuse(forbidden(denial, &Actor::Federated(principal), action, at));
     verdict(actor, answer)
 }
 
 /// An API token on its way to a function, in whatever form: a function that received it could act
 /// as its owner.
 fn api_token_on_function(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Option<Refused> {
-    let is_api_token = |token: &str| {
-        let claimed = claimed_issuer(token);
-        claimed.is_ok_and(|claimed| claimed.iss == snapshot.own.url() && !claimed.for_functions)
-    };
+    let is_api_token = |token: &str| claims_to_be_api_token(token, snapshot.own.url());
     Credentials::candidates(inquiry.authorization).any(is_api_token).then(|| {
         let message = "an API token must not reach a function: exchange it for a function token";
         unauthenticated_call(Reason::WrongTokenKind, message.to_owned(), true)
@@ -311,7 +306,9 @@ fn function_token(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Function
             let message = "an API token does not open functions: exchange it for a function token".to_owned();
             Err(unauthenticated_call(Reason::WrongTokenKind, message, true))
         }
-        Err(TokenRejection { reason, description, .. }) => Err(unauthenticated_call(reason, description, true)),
+        Err(TokenRejection { reason, description, .. }) => {
+            Err(unauthenticated_call(reason, description, true))
+        }
     }
 }
 
@@ -324,7 +321,8 @@ fn unauthenticated_call(reason: Reason, message: String, presented: bool) -> Ref
 /// Whether one of a token's own patterns covers the function.
 fn within(patterns: &[String], function: &Resource, principal: &Principal) -> bool {
     let covers = |pattern: ResourcePattern| {
-        pattern.cover(Action::FunctionInvoke, function, principal, Effect::Allow) == crate::policy::Cover::Whole
+        pattern.cover(Action::FunctionInvoke, function, principal, Effect::Allow)
+            == crate::policy::Cover::Whole
     };
     patterns.iter().filter_map(|text| ResourcePattern::parse(text).ok()).any(covers)
 }
@@ -398,7 +396,8 @@ impl fmt::Display for Actor {
             Self::Admin(user) => write!(f, "basic:{user}"),
             Self::Federated(principal) => {
                 let claim = |name: &str| principal.claims.get(name).and_then(serde_json::Value::as_str);
-                let name = claim("email").or_else(|| claim("preferred_username")).unwrap_or(&principal.subject);
+                let name =
+                    claim("email").or_else(|| claim("preferred_username")).unwrap_or(&principal.subject);
                 f.write_str(name)
             }
         }

@@ -33,7 +33,10 @@ impl<'a> Credentials<'a> {
 
     /// Every part of the header that could be a token to some reader, scheme or not.
     pub fn candidates(authorization: Option<&'a str>) -> impl Iterator<Item = &'a str> {
-        authorization.unwrap_or_default().split([' ', ',', '\t', '=', '"', ';', ':']).filter(|part| part.contains('.'))
+        authorization
+            .unwrap_or_default()
+            .split([' ', ',', '\t', '=', '"', ';', ':'])
+            .filter(|part| part.contains('.'))
     }
 }
 
@@ -74,7 +77,8 @@ mod tests {
 
     #[test]
     fn no_form_hides_a_token() {
-        for header in ["a.b.c", "Bearer a.b.c", "x, bearer\ta.b.c", "Token token=\"a.b.c\"", "Basic x,a.b.c"] {
+        for header in ["a.b.c", "Bearer a.b.c", "x, bearer\ta.b.c", "Token token=\"a.b.c\"", "Basic x,a.b.c"]
+        {
             assert_eq!(Credentials::candidates(Some(header)).collect::<Vec<_>>(), ["a.b.c"], "{header}");
         }
     }

@@ -75,6 +75,16 @@ impl Permit {
         Self { reason, statements: sorted(statements) }
     }
 
+    /// For a route that asks for no identity.
+    pub(super) fn public() -> Self {
+        Self::new(Reason::PublicRoute, Vec::new())
+    }
+
+    /// For the gateway's administrator.
+    pub(super) fn admin() -> Self {
+        Self::new(Reason::AdminCredentials, Vec::new())
+    }
+
     /// Why it is allowed.
     pub const fn reason(&self) -> Reason {
         self.reason
