@@ -1,0 +1,113 @@
+//! The one current snapshot, and how it is replaced.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use crate::compile::{Bundle, Diagnostic, IssuerKeys, Snapshot, compile};
+use crate::identity::{KeySet, WantedIssuer};
+use crate::token::signer::SigningKeys;
+
+/// What is in force at one moment, as one value: a request loads it once.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What decisions read.
+    pub snapshot: Snapshot,
+    /// What is wrong with the objects.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The keys that sign new tokens; their public halves are in the snapshot.
+    pub signing: Arc<SigningKeys>,
+    /// When it came into force.
+    pub since: SystemTime,
+}
+
+/// Holds what is in force. Readers never wait; writers replace the whole.
+#[derive(Debug)]
+pub struct State {
+    current: ArcSwapOption<Loaded>,
+    inputs: Mutex<Inputs>,
+    wanted: watch::Sender<Vec<WantedIssuer>>,
+}
+
+/// What the current value is made of.
+#[derive(Debug)]
+struct Inputs {
+    own_url: String,
+    bundle: Option<Bundle>,
+    keys: IssuerKeys,
+    signing: Arc<SigningKeys>,
+}
+
+// === impl State ===
+
+impl State {
+    /// Nothing is in force yet.
+    pub fn new(own_url: String, signing: Arc<SigningKeys>) -> Self {
+        let inputs = Inputs { own_url, bundle: None, keys: BTreeMap::new(), signing };
+        Self {
+            current: ArcSwapOption::empty(),
+            inputs: Mutex::new(inputs),
+            wanted: watch::Sender::new(Vec::new()),
+        }
+    }
+
+    /// What is in force; none before the first complete list of objects.
+    pub fn current(&self) -> Option<Arc<Loaded>> {
+        self.current.load_full()
+    }
+
+    /// The issuers whose keys are wanted, as they change.
+    pub fn wanted(&self) -> watch::Receiver<Vec<WantedIssuer>> {
+        self.wanted.subscribe()
+    }
+
+    /// Replaces all objects. True if anything changed.
+    pub fn publish_objects(&self, bundle: Bundle) -> bool {
+        let mut inputs = self.inputs();
+        if inputs.bundle.as_ref() == Some(&bundle) {
+            return false;
+        }
+        inputs.bundle = Some(bundle);
+        self.rebuild(&inputs);
+        true
+    }
+
+    /// Replaces the keys of one issuer; none where there are none to trust.
+    pub fn publish_keys(&self, iss: String, keys: Option<Arc<KeySet>>) {
+        let mut inputs = self.inputs();
+        match keys {
+            Some(keys) => inputs.keys.insert(iss, keys),
+            None => inputs.keys.remove(&iss),
+        };
+        self.rebuild(&inputs);
+    }
+
+    /// Replaces our own keys.
+    pub fn publish_signing(&self, signing: Arc<SigningKeys>) {
+        let mut inputs = self.inputs();
+        inputs.signing = signing;
+        self.rebuild(&inputs);
+    }
+
+    fn rebuild(&self, inputs: &Inputs) {
+        let Some(bundle) = &inputs.bundle else { return };
+        let own = inputs.signing.issuer(&*inputs.own_url);
+        let (snapshot, diagnostics) = compile(bundle, &inputs.keys, &own);
+        let wanted = snapshot.issuers.wanted();
+        let (signing, since) = (Arc::clone(&inputs.signing), SystemTime::now());
+        self.current.store(Some(Arc::new(Loaded { snapshot, diagnostics, signing, since })));
+        self.wanted.send_if_modified(|current| {
+            let changed = *current != wanted;
+            *current = wanted;
+            changed
+        });
+    }
+
+    /// Every writer replaces a field as a whole, so inputs are sound even after a panic.
+    fn inputs(&self) -> MutexGuard<'_, Inputs> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
