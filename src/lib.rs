@@ -17,3 +17,6 @@ pub mod json;
 pub mod policy;
 pub mod reason;
 pub mod route;
+
+// Edge: I/O allowed.
+pub mod token;
