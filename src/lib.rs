@@ -22,4 +22,7 @@ pub mod decide;
 
 // Edge.
 pub mod crd;
+pub mod token;
+pub mod state;
 pub mod source;
+pub mod transport;

@@ -1,0 +1,103 @@
+//! Envoy's external authorization (`envoy.service.auth.v3.Authorization`).
+
+mod request;
+mod response;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::Authorization;
+use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
+use tonic::{Request, Response, Status};
+use ulid::Ulid;
+
+use super::gateway_credentials::GatewayCredentials;
+use crate::decide::authorize::{Inquiry, Refused, Settings, Verdict, authorize};
+use crate::policy::Context;
+use crate::reason::Reason;
+use crate::state::{Loaded, State};
+use request::Incoming;
+use response::{Envelope, check_response};
+
+/// Answers checks from what is in force.
+#[derive(Debug)]
+pub struct ExtAuthz {
+    /// What is in force.
+    pub state: Arc<State>,
+    /// How requests are read and functions called.
+    pub settings: Settings,
+    /// The gateway's own credentials, where it asks for any.
+    pub gateway: Option<Arc<GatewayCredentials>>,
+    /// Whether routes may accept the gateway's administrator.
+    pub admin_basic_auth: bool,
+}
+
+#[tonic::async_trait]
+impl Authorization for ExtAuthz {
+    /// Always ends with gRPC status OK: what was decided stands in the response.
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let request = request.into_inner();
+        let decision_id = Ulid::new().to_string();
+        let loaded = self.state.current();
+        // A panic is a defect of ours, and no answer at all; the client gets one that refuses.
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.verdict(&request, loaded.as_deref())))
+            .unwrap_or_else(|_| {
+                Verdict::refuse(Refused::new(Reason::InternalError, "the service failed; see its log"))
+            });
+        let gateway_authorization = self.gateway.as_ref().map(|gateway| gateway.authorization());
+        let response = check_response(
+            &verdict,
+            &Envelope {
+                decision_id: &decision_id,
+                revision: loaded.as_ref().map(|loaded| loaded.snapshot.revision.as_str()),
+                issuer: loaded.as_ref().map_or("", |loaded| loaded.snapshot.own.url()),
+                gateway_authorization: gateway_authorization.as_deref(),
+            },
+        );
+        log(&request, &verdict, &decision_id);
+        Ok(Response::new(response))
+    }
+}
+
+impl ExtAuthz {
+    fn verdict(&self, request: &CheckRequest, loaded: Option<&Loaded>) -> Verdict {
+        let Some(loaded) = loaded else {
+            let message = "the policies are not loaded yet: try again";
+            return Verdict::refuse(Refused::new(Reason::SnapshotNotReady, message));
+        };
+        let Some(incoming) = Incoming::read(request) else {
+            let message = "the proxy sent a check without an HTTP request";
+            return Verdict::refuse(Refused::new(Reason::InternalError, message));
+        };
+        let source_ip = incoming.source_ip();
+        let context = Context { source_ip, now: now(), method: Some(incoming.method().to_owned()) };
+        let headers = incoming.headers();
+        let gateway = self.gateway.as_ref().filter(|_| self.admin_basic_auth && incoming.accepts_admin);
+        let admin = |encoded: &str| gateway.and_then(|gateway| gateway.verify(encoded, source_ip));
+        let inquiry = Inquiry {
+            http: incoming.http(&headers),
+            authorization: headers.authorization.as_deref(),
+            context,
+            admin: gateway.is_some().then_some(&admin),
+        };
+        authorize(&loaded.snapshot, &self.settings, &inquiry)
+    }
+}
+
+/// What may stand in a log: no query, no claim but by the decision's id.
+fn log(request: &CheckRequest, verdict: &Verdict, decision_id: &str) {
+    let incoming = Incoming::read(request);
+    let (method, path) = incoming.map_or(("", ""), |incoming| (incoming.method(), incoming.path()));
+    let (reason, allowed) = (verdict.reason().code(), verdict.is_allowed());
+    match verdict.reason() {
+        Reason::InternalError => tracing::error!(decision_id, method, path, reason, "check failed"),
+        _ => tracing::debug!(decision_id, method, path, reason, allowed, "check"),
+    }
+}
+
+/// Seconds since 1970-01-01 UTC.
+pub(crate) fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
