@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The modules stand in dependency order: a module uses only modules above it. Everything down to
-//! [`audit`] is pure: no sockets, no files, no clock, no environment, no logging. Time comes in as
+//! [`decide`] is pure: no sockets, no files, no clock, no environment, no logging. Time comes in as
 //! a parameter.
 
 // Pure core.
@@ -25,4 +25,5 @@ pub mod crd;
 pub mod token;
 pub mod state;
 pub mod source;
+pub mod telemetry;
 pub mod transport;

@@ -34,6 +34,9 @@ pub struct Settings {
     pub function_auth: FunctionAuth,
 }
 
+/// Tells the user of encoded Basic credentials, if they are the gateway administrator's.
+pub type AdminCheck<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// A request to be authorized.
 pub struct Inquiry<'a> {
     /// The request.
@@ -43,7 +46,7 @@ pub struct Inquiry<'a> {
     /// The circumstances.
     pub context: Context,
     /// Where the gateway's administrator credentials are accepted: tells the user of valid ones.
-    pub admin: Option<&'a dyn Fn(&str) -> Option<String>>,
+    pub admin: Option<&'a AdminCheck<'a>>,
 }
 
 /// Who made a request.

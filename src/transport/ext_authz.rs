@@ -17,6 +17,7 @@ use crate::decide::authorize::{Inquiry, Refused, Settings, Verdict, authorize};
 use crate::policy::Context;
 use crate::reason::Reason;
 use crate::state::{Loaded, State};
+use crate::telemetry::Metrics;
 use request::Incoming;
 use response::{Envelope, check_response};
 
@@ -29,6 +30,8 @@ pub struct ExtAuthz {
     pub settings: Settings,
     /// The gateway's own credentials, where it asks for any.
     pub gateway: Option<Arc<GatewayCredentials>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
     /// Whether routes may accept the gateway's administrator.
     pub admin_basic_auth: bool,
 }
@@ -55,6 +58,7 @@ impl Authorization for ExtAuthz {
                 gateway_authorization: gateway_authorization.as_deref(),
             },
         );
+        self.metrics.count(verdict.reason());
         log(&request, &verdict, &decision_id);
         Ok(Response::new(response))
     }

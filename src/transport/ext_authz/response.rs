@@ -42,7 +42,8 @@ pub(crate) fn check_response(verdict: &Verdict, envelope: &Envelope<'_>) -> Chec
             (wire(refused.reason).code, HttpResponse::DeniedResponse(denied(refused, envelope)))
         }
     };
-    let status = rpc::Status { code: code.into(), message: verdict.reason().to_string(), details: Vec::new() };
+    let status =
+        rpc::Status { code: code.into(), message: verdict.reason().to_string(), details: Vec::new() };
     CheckResponse {
         status: Some(status),
         dynamic_metadata: Some(metadata(verdict, envelope)),
@@ -109,7 +110,8 @@ fn ok(upstream: &Upstream, envelope: &Envelope<'_>) -> OkHttpResponse {
         // The client's token is for us, not for the gateway.
         None => response.headers_to_remove.push("authorization".to_owned()),
     }
-    let set = set_namespace.iter().map(|value| QueryParameter { key: "namespace".into(), value: value.clone() });
+    let set =
+        set_namespace.iter().map(|value| QueryParameter { key: "namespace".into(), value: value.clone() });
     response.query_parameters_to_set.extend(set);
     response
 }
@@ -153,7 +155,8 @@ fn challenges(challenge: &Challenge) -> Vec<HeaderValueOption> {
         Realm::Function => r#"Bearer realm="IAM function invoke""#.to_owned(),
     };
     if let Some(description) = &challenge.error {
-        let description: String = one_line(description).chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+        let description: String =
+            one_line(description).chars().filter(|c| !matches!(c, '"' | '\\')).collect();
         bearer.push_str(&format!(r#", error="invalid_token", error_description="{description}""#));
     }
     let mut headers = vec![header("www-authenticate", &bearer)];
@@ -202,10 +205,8 @@ fn metadata(verdict: &Verdict, envelope: &Envelope<'_>) -> Struct {
         ("decision", Some(decision.to_owned())),
         ("reason", Some(verdict.reason().to_string())),
     ];
-    let mut fields: HashMap<String, Value> = texts
-        .into_iter()
-        .filter_map(|(key, text)| text.map(|text| (key.to_owned(), string(text))))
-        .collect();
+    let mut fields: HashMap<String, Value> =
+        texts.into_iter().filter_map(|(key, text)| text.map(|text| (key.to_owned(), string(text)))).collect();
     let resources = verdict.resources.iter().map(|resource| string(resource.to_string()));
     fields.insert("resource".to_owned(), list(resources));
     let statements = verdict.statements().iter().map(|statement| string(statement.to_string()));
@@ -247,7 +248,8 @@ mod tests {
     #[test]
     fn a_challenge_cannot_be_broken_out_of() {
         let error = Some("a\"b\\c\r\nSet-Cookie: x".to_owned());
-        let [header] = challenges(&Challenge { realm: Realm::Function, error, basic: false }).try_into().unwrap();
+        let [header] =
+            challenges(&Challenge { realm: Realm::Function, error, basic: false }).try_into().unwrap();
         assert_eq!(
             header.header.unwrap().value,
             r#"Bearer realm="IAM function invoke", error="invalid_token", error_description="abc??Set-Cookie: x""#
