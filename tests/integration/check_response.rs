@@ -21,11 +21,7 @@ fn respond(response: CheckResponse) -> Answer {
 }
 
 fn with_status(code: i32, http_response: Option<HttpResponse>) -> Answer {
-    respond(CheckResponse {
-        status: Some(bed::status(code)),
-        http_response,
-        dynamic_metadata: Some(bed::metadata("deny")),
-    })
+    respond(CheckResponse { status: Some(bed::status(code)), http_response, dynamic_metadata: None })
 }
 
 #[tokio::test]

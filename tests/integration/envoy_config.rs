@@ -305,17 +305,35 @@ async fn the_access_log_has_the_decision_and_no_query_or_token() -> Result<()> {
     let token = [("Authorization", "Bearer canary-token")];
     bed.send("GET", "/function/f?q=canary-query", &token, b"").await?;
     bed.send("GET", "/function/f%00?q=canary-query", &token, b"").await?;
+    let mut denial = bed::allow();
+    denial.status = Some(bed::status(7));
+    denial.http_response = Some(bed::denied(403, "no, because\n"));
+    denial.dynamic_metadata = Some(bed::metadata("deny"));
+    bed.decisions.respond(denial);
+    let response = bed.send("GET", "/system/info", &token, b"").await?;
+    assert_eq!((response.status, response.text().as_str()), (403, "no, because\n"));
     // Envoy flushes its log every second or so.
     let start = Instant::now();
     let mut log = bed.envoy.process.output();
-    while log.lines().count() < 2 && start.elapsed() < Duration::from_secs(15) {
+    while log.lines().count() < 3 && start.elapsed() < Duration::from_secs(15) {
         tokio::time::sleep(Duration::from_millis(100)).await;
         log = bed.envoy.process.output();
     }
-    let entry: serde_json::Value =
-        serde_json::from_str(log.lines().find(|line| line.starts_with('{')).context("no entry")?)?;
-    assert_eq!(entry["path"], "/function/f");
-    assert_eq!(entry["decision"], "allow");
+    let entries =
+        log.lines().map(serde_json::from_str::<serde_json::Value>).collect::<Result<Vec<_>, _>>()?;
+    let seen: Vec<_> = entries
+        .iter()
+        .map(|entry| (&entry["path"], &entry["decision"], &entry["details"]))
+        .map(|(path, decision, details)| format!("{path} {decision} {details}"))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            r#""/function/f" "allow" "via_upstream""#,
+            r#""/function/f%00" null "path_normalization_failed""#,
+            r#""/system/info" "deny" "ext_authz_denied""#,
+        ]
+    );
     assert!(!log.contains("canary"), "{log}");
     Ok(())
 }

@@ -54,24 +54,42 @@ pub(crate) async fn request(
     raw(address, &bytes).await
 }
 
-/// Sends exactly `bytes` and reads the answer, until the server closes the connection.
+/// Sends exactly `bytes` and reads the answer: until it is complete by its `Content-Length`, or else
+/// until the server closes the connection.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Result<RawResponse> {
     let stream = TcpStream::connect(address).await?;
     let (mut from, mut to) = stream.into_split();
     let send = async {
-        // A server that refuses early stops reading: what it answered is still to be read.
+        // A server that refuses early stops reading: what it answered is still to be read. The
+        // write half is kept, for a server that takes its end for the end of the client.
         to.write_all(bytes).await.ok();
-        to
+        std::future::pending::<()>().await;
     };
     let mut answer = Vec::new();
     let receive = async {
         // A reset after the answer is as good as a close.
-        from.read_to_end(&mut answer).await.ok();
+        while from.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {
+            if is_complete(&answer) {
+                break;
+            }
+        }
     };
-    tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(send, receive) })
-        .await
-        .context("the server did not close the connection")?;
+    tokio::time::timeout(Duration::from_secs(30), async {
+        tokio::select! {
+            () = receive => {}
+            () = send => {}
+        }
+    })
+    .await
+    .context("no complete answer after 30 s")?;
     parse(&answer)
+}
+
+fn is_complete(answer: &[u8]) -> bool {
+    parse(answer).is_ok_and(|response| {
+        let length = response.header("content-length").and_then(|value| value.parse().ok());
+        length.is_some_and(|length: usize| response.body.len() >= length)
+    })
 }
 
 /// An ordinary client: no redirects, no proxy, a total limit of 30 seconds.
