@@ -15,7 +15,7 @@ use envoy_types::pb::google::rpc::Status;
 use tempfile::TempDir;
 
 use crate::support::authz_stub::AuthzStub;
-use crate::support::envoy::{Addresses, Envoy};
+use crate::support::envoy::{self, Addresses, Envoy};
 use crate::support::http::{self, RawResponse};
 use crate::support::openfaas::{OpenFaas, Recorded};
 
@@ -38,14 +38,20 @@ pub(crate) struct Bed {
 impl Bed {
     /// Starts the parts; the decision point allows everything.
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_changed(|config| config).await
+    }
+
+    /// The same, with a change of Envoy's configuration beside that of addresses.
+    pub(crate) async fn start_changed(change: impl Fn(String) -> String) -> Result<Self> {
         let files = tempfile::tempdir()?;
         let decisions = AuthzStub::start().await?;
         decisions.respond(allow());
         let gateway = OpenFaas::start("admin", "secret", &["dev", "prod"]).await?;
         let token_service = OpenFaas::start("admin", "secret", &[]).await?;
         let addresses = Addresses::in_front_of(gateway.address, decisions.address, token_service.address)?;
+        let config = change(envoy::shipped(&addresses)?);
         Ok(Self {
-            envoy: Envoy::start(addresses, files.path()).await?,
+            envoy: Envoy::start_with(&config, addresses, files.path()).await?,
             decisions,
             gateway,
             token_service,

@@ -79,6 +79,6 @@ async fn a_late_answer_is_a_503() -> Result<()> {
     let (status, _, forwarded) = outcome(&bed, Answer::Hang).await?;
     assert_eq!((status, forwarded), (503, false));
     let took = start.elapsed().as_secs_f64();
-    assert!((1.9..4.0).contains(&took), "took {took} s");
+    assert!((1.9..10.0).contains(&took), "took {took} s");
     Ok(())
 }

@@ -101,6 +101,8 @@ async fn ambiguous_targets_and_headers_are_refused_before_a_decision() -> Result
     assert_eq!(http::raw(bed.address(), both).await?.status, 400);
     let connect = bed.send("CONNECT", "gateway:8080", &[], b"").await?;
     assert_eq!(connect.status, 404);
+    let upgrade = b"GET /function/f HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(http::raw(bed.address(), upgrade).await?.status, 403);
 
     assert!(bed.decisions.take_calls().is_empty());
     assert!(bed.gateway.recorded().is_empty());
@@ -252,6 +254,32 @@ async fn logs_arrive_while_they_are_written() -> Result<()> {
     let first = tokio::time::timeout(Duration::from_secs(1), response.chunk()).await??;
     let first = String::from_utf8(first.context("no line")?.to_vec())?;
     assert!(first.contains("line 0"), "{first}");
+    Ok(())
+}
+
+/// The lines that are commented out beside the virtual host.
+#[tokio::test]
+async fn a_context_extension_reaches_the_service_on_every_route() -> Result<()> {
+    let bed = Bed::start_changed(|config| {
+        config
+            .replace("# typed_per_filter_config:", "typed_per_filter_config:")
+            .replace("#   envoy.filters.http.ext_authz:", "  envoy.filters.http.ext_authz:")
+            .replace("#     \"@type\"", "    \"@type\"")
+            .replace("#     check_settings:", "    check_settings:")
+    })
+    .await?;
+    for target in ["/system/info", "/system/functions", "/system/secrets"] {
+        bed.send("POST", target, &[], b"{}").await?;
+        bed.gateway.reset();
+        let calls = bed.decisions.take_calls();
+        let attributes = calls.first().and_then(|call| call.attributes.as_ref()).context("no call")?;
+        let extension = attributes.context_extensions.get("admin-basic-auth");
+        assert_eq!(extension.map(String::as_str), Some("allow"), "{target}");
+        let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
+        let body = http.context("no request")?.raw_body.as_slice();
+        let expected: &[u8] = if target == "/system/info" { b"" } else { b"{}" };
+        assert_eq!(body, expected, "{target}");
+    }
     Ok(())
 }
 

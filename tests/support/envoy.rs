@@ -90,9 +90,7 @@ impl Envoy {
     /// Starts Envoy with `envoy/envoy.yaml` and waits until it is ready. Its configuration and its
     /// log are in `dir`.
     pub(crate) async fn start(addresses: Addresses, dir: &Path) -> Result<Self> {
-        let file = root().join("envoy/envoy.yaml");
-        let shipped = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        Self::start_with(&render(&shipped, &addresses)?, addresses, dir).await
+        Self::start_with(&shipped(&addresses)?, addresses, dir).await
     }
 
     /// Starts Envoy with a configuration that has its addresses already.
@@ -111,6 +109,13 @@ impl Envoy {
         wait_for_port(&mut process, addresses.listener, limit).await?;
         Ok(Self { url: format!("http://{}", addresses.listener), addresses, process })
     }
+}
+
+/// `envoy/envoy.yaml` with its addresses replaced.
+pub(crate) fn shipped(addresses: &Addresses) -> Result<String> {
+    let file = root().join("envoy/envoy.yaml");
+    let shipped = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    render(&shipped, addresses)
 }
 
 /// The shipped configuration with its addresses replaced, and nothing else.
