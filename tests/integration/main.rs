@@ -1,1 +1,9 @@
-//! integration
+//! All integration tests, in one binary.
+
+mod bed;
+mod check_response;
+mod envoy_bodies;
+mod envoy_config;
+
+#[path = "../support/mod.rs"]
+mod support;

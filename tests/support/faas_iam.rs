@@ -1,0 +1,88 @@
+//! The real `faas-iam serve`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::process::{Process, free_port, loopback, wait_for_ok};
+
+/// How long `faas-iam` may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where `faas-iam` listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    /// Decisions, for Envoy.
+    pub(crate) grpc: SocketAddr,
+    /// The token service, for clients through Envoy.
+    pub(crate) http: SocketAddr,
+    /// Health and metrics.
+    pub(crate) admin: SocketAddr,
+}
+
+/// A running `faas-iam serve`.
+#[derive(Debug)]
+pub(crate) struct FaasIam {
+    /// Where it listens.
+    pub(crate) ports: Ports,
+    /// The process.
+    pub(crate) process: Process,
+    binary: PathBuf,
+    flags: Vec<String>,
+    dir: PathBuf,
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// Three free ports.
+    pub(crate) fn free() -> Result<Self> {
+        Ok(Self { grpc: loopback(free_port()?), http: loopback(free_port()?), admin: loopback(free_port()?) })
+    }
+}
+
+// === impl FaasIam ===
+
+impl FaasIam {
+    /// Starts `BINARY serve` with `flags` and the listen flags, and waits until it is ready. Its
+    /// log is `DIR/faas-iam.log`.
+    pub(crate) async fn start(binary: &Path, flags: &[String], ports: Ports, dir: &Path) -> Result<Self> {
+        let process = Process::start("faas-iam", command(binary, flags, ports), dir)?;
+        let mut service =
+            Self { ports, process, binary: binary.to_owned(), flags: flags.to_owned(), dir: dir.to_owned() };
+        service.wait_until_ready().await?;
+        Ok(service)
+    }
+
+    /// Ends it at once (SIGKILL); nothing answers on its ports until [`restart`](Self::restart).
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Stops it, starts it with the same flags on the same ports, and waits until it is ready.
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        self.process.stop();
+        let command = command(&self.binary, &self.flags, self.ports);
+        self.process = Process::start("faas-iam", command, &self.dir)?;
+        self.wait_until_ready().await
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let url = format!("http://{}/readyz", self.ports.admin);
+        wait_for_ok(&mut self.process, &url, READY_WITHIN).await
+    }
+}
+
+fn command(binary: &Path, flags: &[String], ports: Ports) -> Command {
+    let mut command = Command::new(binary);
+    command
+        .arg("serve")
+        .args(flags)
+        .arg(format!("--grpc-listen={}", ports.grpc))
+        .arg(format!("--http-listen={}", ports.http))
+        .arg(format!("--admin-listen={}", ports.admin));
+    command
+}
