@@ -23,12 +23,7 @@ use crate::state::{Loaded, State};
 use crate::telemetry::Metrics;
 
 /// Our own protocol.
-#[expect(
-    missing_docs,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
-    reason = "generated; see the proto file"
-)]
+#[expect(missing_docs, unused_qualifications, reason = "generated; the proto file documents it")]
 pub mod pb {
     tonic::include_proto!("faas_iam.v1");
 }
