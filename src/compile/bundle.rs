@@ -94,3 +94,16 @@ impl fmt::Display for ObjectRef {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
+
+impl Bundle {
+    /// Adds another source's objects.
+    pub fn append(&mut self, other: Self) {
+        let Self { issuers, policies, roles, functions, diagnostics, unreadable_part } = other;
+        self.issuers.extend(issuers);
+        self.policies.extend(policies);
+        self.roles.extend(roles);
+        self.functions.extend(functions);
+        self.diagnostics.extend(diagnostics);
+        self.unreadable_part |= unreadable_part;
+    }
+}

@@ -8,7 +8,7 @@ use super::{Decision, Denial, Permit, StatementRef, decide_all};
 use crate::compile::Snapshot;
 use crate::identity::Principal;
 use crate::identity::rejection::TokenRejection;
-use crate::identity::verify::{OwnToken, TokenKind, claims_to_be_api_token, verify_own};
+use crate::identity::verify::{OwnToken, TokenKind, claims_to_be_api_token, still_admitted, verify_own};
 use crate::policy::{Action, Context, Effect, Resource, ResourcePattern};
 use crate::reason::Reason;
 use crate::route::{self, Access, ApiCall, Closed, HttpRequest, Rules};
@@ -37,12 +37,21 @@ pub struct Settings {
 /// Tells the user of encoded Basic credentials, if they are the gateway administrator's.
 pub type AdminCheck<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
+/// Who makes a request, as far as it is known beforehand.
+#[derive(Debug, Clone, Copy)]
+pub enum Identity<'a> {
+    /// What the `Authorization` header says; repeated ones are joined with a comma.
+    Header(Option<&'a str>),
+    /// Somebody about whom the question is asked (`explain`): as if they had presented a fresh token.
+    Known(&'a Principal),
+}
+
 /// A request to be authorized.
 pub struct Inquiry<'a> {
     /// The request.
     pub http: HttpRequest<'a>,
-    /// Its `Authorization` header; repeated ones joined with a comma.
-    pub authorization: Option<&'a str>,
+    /// Who makes it.
+    pub identity: Identity<'a>,
     /// The circumstances.
     pub context: Context,
     /// Where the gateway's administrator credentials are accepted: tells the user of valid ones.
@@ -189,7 +198,18 @@ fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor,
         let challenge = Some(Challenge { realm: Realm::Api, error, basic: inquiry.admin.is_some() });
         Refused { challenge, ..Refused::new(reason, message) }
     };
-    match Credentials::read(inquiry.authorization) {
+    let rejected =
+        |reason, description: String| unauthenticated(reason, description.clone(), Some(description));
+    let header = match inquiry.identity {
+        Identity::Header(header) => header,
+        Identity::Known(principal) => {
+            return match still_admitted(principal, &snapshot.issuers) {
+                Ok(_) => Ok(Actor::Federated(principal.clone())),
+                Err(rejection) => Err(rejected(rejection.reason, rejection.description)),
+            };
+        }
+    };
+    match Credentials::read(header) {
         Credentials::None => {
             Err(unauthenticated(Reason::NoToken, "sign in: the request carries no token".into(), None))
         }
@@ -281,7 +301,8 @@ fn invoke(
 /// as its owner.
 fn api_token_on_function(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Option<Refused> {
     let is_api_token = |token: &str| claims_to_be_api_token(token, snapshot.own.url());
-    Credentials::candidates(inquiry.authorization).any(is_api_token).then(|| {
+    let Identity::Header(header) = inquiry.identity else { return None };
+    Credentials::candidates(header).any(is_api_token).then(|| {
         let message = "an API token must not reach a function: exchange it for a function token";
         unauthenticated_call(Reason::WrongTokenKind, message.to_owned(), true)
     })
@@ -290,7 +311,16 @@ fn api_token_on_function(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Option<R
 type FunctionToken = (Principal, Vec<String>, Vec<String>);
 
 fn function_token(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<FunctionToken, Refused> {
-    let token = match Credentials::read(inquiry.authorization) {
+    let header = match inquiry.identity {
+        Identity::Header(header) => header,
+        Identity::Known(principal) => {
+            return match still_admitted(principal, &snapshot.issuers) {
+                Ok(_) => Ok((principal.clone(), vec!["*".to_owned()], Vec::new())),
+                Err(rejection) => Err(unauthenticated_call(rejection.reason, rejection.description, true)),
+            };
+        }
+    };
+    let token = match Credentials::read(header) {
         Credentials::Bearer(token) => token,
         Credentials::None => {
             let message = "the function asks for a function token: exchange yours for one".to_owned();

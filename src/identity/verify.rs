@@ -246,7 +246,35 @@ fn token_kind(claims: &Map<String, Value>) -> Result<TokenKind, TokenRejection> 
     }
 }
 
-fn still_admitted(principal: &Principal, issuers: &Issuers) -> Result<Arc<TrustedIssuer>, TokenRejection> {
+/// The identity that original claims describe, as an identity provider states them.
+///
+/// # Errors
+/// `iss`, `sub` or `aud` is missing or of another type than RFC 7519 section 4.1 gives it.
+pub fn described(claims: Map<String, Value>) -> Result<Principal, TokenRejection> {
+    let issuer = jws::non_empty_text(&claims, "iss")?;
+    let subject = jws::non_empty_text(&claims, "sub")?;
+    jws::audience(&claims, "aud")?;
+    Ok(Principal { issuer, subject, claims: identity_claims(claims) })
+}
+
+/// The identity that a token describes, one of ours or of an identity provider. Nothing is proven:
+/// neither who made it nor that it is still valid.
+///
+/// # Errors
+/// A malformed token.
+pub fn unproven(token: &str, own_url: &str) -> Result<Principal, TokenRejection> {
+    let token = Unverified::parse(token)?;
+    if token.registered.iss == own_url {
+        return original_identity(token).map(|(principal, _)| principal);
+    }
+    described(token.claims)
+}
+
+/// The first registration by name that admits an identity now.
+///
+/// # Errors
+/// The issuer is not registered, or none of its registrations accepts the audience.
+pub fn still_admitted(principal: &Principal, issuers: &Issuers) -> Result<Arc<TrustedIssuer>, TokenRejection> {
     let registered = issuers.get(&principal.issuer).ok_or_else(|| unknown_issuer(&principal.issuer))?;
     let audience = jws::audience(principal.claims.as_map(), "aud")?;
     let audience: Vec<_> = audience.iter().map(String::as_str).collect();

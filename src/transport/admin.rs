@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tonic::{Request, Response, Status};
 
-use super::ext_authz::now;
+use super::now;
 use crate::compile::{Diagnostic, Severity};
 use crate::decide::credentials::Credentials;
 use crate::decide::{self, Decision};
@@ -23,7 +23,7 @@ use crate::state::{Loaded, State};
 use crate::telemetry::Metrics;
 
 /// Our own protocol.
-#[expect(missing_docs, unused_qualifications, reason = "generated; the proto file documents it")]
+#[expect(missing_docs, unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated; the proto file documents it")]
 pub mod pb {
     tonic::include_proto!("faas_iam.v1");
 }

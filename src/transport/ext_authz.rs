@@ -5,7 +5,6 @@ mod response;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::Authorization;
 use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
@@ -13,13 +12,16 @@ use tonic::{Request, Response, Status};
 use ulid::Ulid;
 
 use super::gateway_credentials::GatewayCredentials;
-use crate::decide::authorize::{Inquiry, Refused, Settings, Verdict, authorize};
+use super::now;
+use crate::decide::authorize::{Identity, Inquiry, Refused, Settings, Verdict, authorize};
 use crate::policy::Context;
 use crate::reason::Reason;
 use crate::state::{Loaded, State};
 use crate::telemetry::Metrics;
 use request::Incoming;
 use response::{Envelope, check_response};
+
+pub use response::http_status;
 
 /// Answers checks from what is in force.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl ExtAuthz {
         let admin = |encoded: &str| gateway.and_then(|gateway| gateway.verify(encoded, source_ip));
         let inquiry = Inquiry {
             http: incoming.http(&headers),
-            authorization: headers.authorization.as_deref(),
+            identity: Identity::Header(headers.authorization.as_deref()),
             context,
             admin: gateway.is_some().then_some(&admin),
         };
@@ -98,10 +100,4 @@ fn log(request: &CheckRequest, verdict: &Verdict, decision_id: &str) {
         Reason::InternalError => tracing::error!(decision_id, method, path, reason, "check failed"),
         _ => tracing::debug!(decision_id, method, path, reason, allowed, "check"),
     }
-}
-
-/// Seconds since 1970-01-01 UTC.
-pub(crate) fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }

@@ -51,6 +51,11 @@ pub(crate) fn check_response(verdict: &Verdict, envelope: &Envelope<'_>) -> Chec
     }
 }
 
+/// The HTTP status that a refusal has.
+pub fn http_status(reason: Reason) -> u16 {
+    wire(reason).http
+}
+
 /// How a refusal looks on the wire.
 struct Wire {
     http: u16,

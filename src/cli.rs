@@ -1,0 +1,88 @@
+//! The command line.
+
+mod explain;
+mod serve;
+mod validate;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Identity and access management for OpenFaaS.
+#[derive(Debug, Parser)]
+#[command(name = "faas-iam", version, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer Envoy's authorization checks and exchange tokens
+    Serve(Box<serve::Args>),
+    /// Say how a request would be decided, and why
+    Explain(explain::Args),
+    /// Check policies before they are in force
+    Validate(validate::Args),
+}
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Success, or allowed.
+    Success = 0,
+    /// `explain`: denied.
+    Denied = 2,
+    /// `validate`: an object is invalid.
+    Invalid = 3,
+    /// The command line is wrong (`EX_USAGE` of sysexits.h).
+    Usage = 64,
+}
+
+/// Runs the command line.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            let _closed = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            return ExitCode::from(exit as u8);
+        }
+    };
+    let result = match args.command {
+        Command::Serve(args) => args.run(),
+        Command::Explain(args) => args.run(),
+        Command::Validate(args) => args.run(),
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place that tells why a command failed")]
+fn report(error: &anyhow::Error) {
+    eprintln!("faas-iam: {error:#}");
+}
+
+/// Prints a usage error that shows only once arguments are put together.
+#[expect(clippy::print_stderr, reason = "as clap does for its own errors")]
+fn usage(message: &str) -> Exit {
+    eprintln!("error: {message}\n\nFor more information, try '--help'.");
+    Exit::Usage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+}

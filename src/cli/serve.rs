@@ -1,0 +1,188 @@
+//! `faas-iam serve`: the arguments as typed, and what they mean.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Exit, usage};
+use crate::decide::authorize::{FunctionAuth, Settings};
+use crate::policy::is_dns_label;
+use crate::route::{Provider, Rules, Ui, UrlPattern};
+use crate::service::{self, Config};
+use crate::telemetry;
+use crate::transport::grpc::GrpcAddress;
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The public URL of the gateway: `iss` and `aud` of the tokens given out
+    #[arg(long, env = "FAAS_IAM_ISSUER", value_name = "URL")]
+    issuer: String,
+    /// A directory of YAML files with JwtIssuers, Policies and Roles, watched
+    #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
+    policy_dir: PathBuf,
+    /// An EC P-256 private key in PEM (issuer.key); the first one signs, all of them verify
+    #[arg(long, env = "FAAS_IAM_SIGNING_KEY", value_name = "FILE", value_delimiter = ',')]
+    signing_key: Vec<PathBuf>,
+    /// A directory with the gateway's basic-auth-user and basic-auth-password
+    #[arg(long, env = "FAAS_IAM_GATEWAY_CREDENTIALS", value_name = "DIR")]
+    gateway_credentials: Option<PathBuf>,
+    /// Where Envoy asks: IP:PORT or unix:PATH
+    #[arg(long, env = "FAAS_IAM_GRPC_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    grpc_listen: GrpcAddress,
+    /// Where Envoy sends /oauth/token and /.well-known/*
+    #[arg(long, env = "FAAS_IAM_HTTP_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    http_listen: SocketAddr,
+    /// Probes, metrics and what is in force; not for clients
+    #[arg(long, env = "FAAS_IAM_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    admin_listen: SocketAddr,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Whether routes whose Envoy configuration says so accept the gateway's own credentials
+    #[arg(long, env = "FAAS_IAM_ADMIN_BASIC_AUTH", value_enum, default_value_t = AllowArg::Deny)]
+    admin_basic_auth: AllowArg,
+    /// How logs are written
+    #[arg(long, env = "FAAS_IAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// Arguments that say how requests are read; `explain` has them too.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReadingArgs {
+    /// The namespace of functions and secrets that name none
+    #[arg(long, env = "FAAS_IAM_DEFAULT_NAMESPACE", value_name = "NAME", default_value = "openfaas-fn")]
+    default_namespace: String,
+    /// Which provider's reading of a request counts
+    #[arg(long, env = "FAAS_IAM_PROVIDER", value_enum, default_value_t = ProviderArg::Any)]
+    provider: ProviderArg,
+    /// Which functions are called with a function token only
+    #[arg(long, env = "FAAS_IAM_FUNCTION_AUTH", value_enum, default_value_t = FunctionAuthArg::Off)]
+    function_auth: FunctionAuthArg,
+    /// Namespaces that no request may touch
+    #[arg(
+        long,
+        env = "FAAS_IAM_SYSTEM_NAMESPACES",
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "openfaas,kube-system,kube-public,kube-node-lease"
+    )]
+    system_namespaces: Vec<String>,
+    /// URLs that X-Callback-Url may hold, as patterns
+    #[arg(
+        long,
+        env = "FAAS_IAM_CALLBACK_ALLOW",
+        value_name = "GLOB",
+        value_delimiter = ',',
+        default_value = "https://*"
+    )]
+    callback_allow: Vec<String>,
+    /// Whether the static files of the dashboard under /ui/ are let through
+    #[arg(long, env = "FAAS_IAM_UI", value_enum, default_value_t = UiArg::Deny)]
+    ui: UiArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum AllowArg {
+    Deny,
+    Allow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ProviderArg {
+    Any,
+    FaasNetes,
+    Faasd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FunctionAuthArg {
+    Off,
+    Declared,
+    Required,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum UiArg {
+    Deny,
+    Open,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let config = match self.config() {
+            Ok(config) => config,
+            Err(message) => return Ok(usage(&message)),
+        };
+        telemetry::init_logs(self.log_format == LogFormat::Json);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(service::run(config))?;
+        Ok(Exit::Success)
+    }
+
+    /// What the arguments mean; a message where they do not go together.
+    fn config(&self) -> Result<Config, String> {
+        let issuer: http::Uri =
+            self.issuer.parse().map_err(|_| format!("--issuer: `{}` is no URL", self.issuer))?;
+        let scheme = issuer.scheme_str();
+        if !matches!(scheme, Some("https" | "http")) || issuer.query().is_some() || self.issuer.contains('#') {
+            return Err(format!("--issuer: `{}` is not the http or https URL of the gateway", self.issuer));
+        }
+        let admin_basic_auth = self.admin_basic_auth == AllowArg::Allow;
+        if admin_basic_auth && self.gateway_credentials.is_none() {
+            return Err("--admin-basic-auth allow needs --gateway-credentials".to_owned());
+        }
+        Ok(Config {
+            issuer: self.issuer.clone(),
+            policy_dir: self.policy_dir.clone(),
+            signing_keys: self.signing_key.clone(),
+            gateway_credentials: self.gateway_credentials.clone(),
+            grpc_listen: self.grpc_listen.clone(),
+            http_listen: self.http_listen,
+            admin_listen: self.admin_listen,
+            settings: self.reading.settings()?,
+            admin_basic_auth,
+        })
+    }
+}
+
+impl ReadingArgs {
+    /// How requests are read; a message where a value cannot be.
+    pub(super) fn settings(&self) -> Result<Settings, String> {
+        let labels = [&self.default_namespace].into_iter().chain(&self.system_namespaces);
+        if let Some(bad) = labels.into_iter().find(|name| !is_dns_label(name) && !name.is_empty()) {
+            return Err(format!("`{bad}` is no namespace: write a DNS label such as `openfaas-fn`"));
+        }
+        let system_namespaces: BTreeSet<String> =
+            self.system_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect();
+        if self.default_namespace.is_empty() || system_namespaces.contains(&self.default_namespace) {
+            let name = &self.default_namespace;
+            return Err(format!("--default-namespace: `{name}` must be a namespace for functions, not of the system"));
+        }
+        let rules = Rules {
+            default_namespace: self.default_namespace.clone(),
+            provider: match self.provider {
+                ProviderArg::Any => Provider::Any,
+                ProviderArg::FaasNetes => Provider::FaasNetes,
+                ProviderArg::Faasd => Provider::Faasd,
+            },
+            system_namespaces,
+            callback_allow: self.callback_allow.iter().map(|pattern| UrlPattern::parse(pattern)).collect(),
+            ui: match self.ui {
+                UiArg::Deny => Ui::Deny,
+                UiArg::Open => Ui::Open,
+            },
+        };
+        let function_auth = match self.function_auth {
+            FunctionAuthArg::Off => FunctionAuth::Off,
+            FunctionAuthArg::Declared => FunctionAuth::Declared,
+            FunctionAuthArg::Required => FunctionAuth::Required,
+        };
+        Ok(Settings { rules, function_auth })
+    }
+}
