@@ -19,4 +19,6 @@ pub mod reason;
 pub mod route;
 
 // Edge: I/O allowed.
+pub mod source;
 pub mod token;
+pub mod transport;

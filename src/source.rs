@@ -1,0 +1,3 @@
+//! Where the service learns what it decides by.
+
+pub mod issuer_keys;

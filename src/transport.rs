@@ -1,0 +1,3 @@
+//! The wires: what comes in over the network, and what goes out.
+
+pub mod http;
