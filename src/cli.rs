@@ -22,7 +22,7 @@ enum Command {
     /// Answer Envoy's authorization checks and exchange tokens
     Serve(Box<serve::Args>),
     /// Say how a request would be decided, and why
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
 }

@@ -27,3 +27,5 @@ pub mod state;
 pub mod source;
 pub mod telemetry;
 pub mod transport;
+pub mod service;
+pub mod cli;

@@ -1,3 +1,4 @@
 //! Where objects and keys come from.
 
 pub mod files;
+pub mod issuer_keys;

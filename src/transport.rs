@@ -4,6 +4,7 @@ pub mod admin;
 pub mod ext_authz;
 pub mod gateway_credentials;
 pub mod grpc;
+pub mod http;
 
 pub use ext_authz::http_status;
 

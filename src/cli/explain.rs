@@ -77,10 +77,8 @@ impl Args {
             Ok(settings) => settings,
             Err(message) => return Ok(usage(&message)),
         };
-        let defaults = Defaults {
-            function_namespace: settings.rules.default_namespace.clone(),
-            ..Defaults::default()
-        };
+        let defaults =
+            Defaults { function_namespace: settings.rules.default_namespace.clone(), ..Defaults::default() };
         let bundle = files::load(&self.policy_dir, &defaults)
             .with_context(|| format!("--policy-dir {}", self.policy_dir.display()))?;
         let own_url = self.issuer.as_deref().unwrap_or("https://faas-iam.invalid");
@@ -92,8 +90,7 @@ impl Args {
             Some(path) => std::fs::read(path).with_context(|| format!("--body {}", path.display()))?,
             None => Vec::new(),
         };
-        let context =
-            Context { source_ip: self.source_ip, now: now(), method: Some(self.method.clone()) };
+        let context = Context { source_ip: self.source_ip, now: now(), method: Some(self.method.clone()) };
         let http = HttpRequest {
             method: &self.method,
             target: path_of(&self.url),

@@ -130,7 +130,8 @@ impl Args {
         let issuer: http::Uri =
             self.issuer.parse().map_err(|_| format!("--issuer: `{}` is no URL", self.issuer))?;
         let scheme = issuer.scheme_str();
-        if !matches!(scheme, Some("https" | "http")) || issuer.query().is_some() || self.issuer.contains('#') {
+        if !matches!(scheme, Some("https" | "http")) || issuer.query().is_some() || self.issuer.contains('#')
+        {
             return Err(format!("--issuer: `{}` is not the http or https URL of the gateway", self.issuer));
         }
         let admin_basic_auth = self.admin_basic_auth == AllowArg::Allow;
@@ -162,7 +163,9 @@ impl ReadingArgs {
             self.system_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect();
         if self.default_namespace.is_empty() || system_namespaces.contains(&self.default_namespace) {
             let name = &self.default_namespace;
-            return Err(format!("--default-namespace: `{name}` must be a namespace for functions, not of the system"));
+            return Err(format!(
+                "--default-namespace: `{name}` must be a namespace for functions, not of the system"
+            ));
         }
         let rules = Rules {
             default_namespace: self.default_namespace.clone(),

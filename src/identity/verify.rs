@@ -274,7 +274,10 @@ pub fn unproven(token: &str, own_url: &str) -> Result<Principal, TokenRejection>
 ///
 /// # Errors
 /// The issuer is not registered, or none of its registrations accepts the audience.
-pub fn still_admitted(principal: &Principal, issuers: &Issuers) -> Result<Arc<TrustedIssuer>, TokenRejection> {
+pub fn still_admitted(
+    principal: &Principal,
+    issuers: &Issuers,
+) -> Result<Arc<TrustedIssuer>, TokenRejection> {
     let registered = issuers.get(&principal.issuer).ok_or_else(|| unknown_issuer(&principal.issuer))?;
     let audience = jws::audience(principal.claims.as_map(), "aud")?;
     let audience: Vec<_> = audience.iter().map(String::as_str).collect();

@@ -23,7 +23,13 @@ use crate::state::{Loaded, State};
 use crate::telemetry::Metrics;
 
 /// Our own protocol.
-#[expect(missing_docs, unused_qualifications, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated; the proto file documents it")]
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the proto file documents it"
+)]
 pub mod pb {
     tonic::include_proto!("faas_iam.v1");
 }

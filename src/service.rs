@@ -1,0 +1,201 @@
+//! The running service: everything of `faas-iam serve`, from its configuration to its end.
+
+mod exchange;
+mod watch;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+
+use crate::crd::Defaults;
+use crate::decide::authorize::Settings;
+use crate::source::issuer_keys::{self, FetchConfig};
+use crate::state::State;
+use crate::telemetry::Metrics;
+use crate::token::signer::SigningKeys;
+use crate::transport::admin::Admin;
+use crate::transport::ext_authz::ExtAuthz;
+use crate::transport::gateway_credentials::GatewayCredentials;
+use crate::transport::grpc::{self, GrpcAddress};
+use crate::transport::http;
+use exchange::Exchange;
+
+/// After the signal to stop, how long the service still takes requests while it already says that it
+/// is not ready, so that no proxy sends to a closed port.
+const DRAIN: Duration = Duration::from_secs(1);
+/// How long requests under way may then take.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// What the service does, checked and ready to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our URL as an issuer.
+    pub issuer: String,
+    /// Where the objects are.
+    pub policy_dir: PathBuf,
+    /// Private keys; an ephemeral one is made where there are none.
+    pub signing_keys: Vec<PathBuf>,
+    /// Where the gateway's credentials are.
+    pub gateway_credentials: Option<PathBuf>,
+    /// Where Envoy asks.
+    pub grpc_listen: GrpcAddress,
+    /// Where tokens are exchanged.
+    pub http_listen: SocketAddr,
+    /// Probes and what is in force.
+    pub admin_listen: SocketAddr,
+    /// How requests are read and decided.
+    pub settings: Settings,
+    /// Whether routes may accept the gateway's administrator.
+    pub admin_basic_auth: bool,
+}
+
+/// Runs until the process is told to stop (SIGTERM, SIGINT), or a part of it fails.
+///
+/// # Errors
+/// The service cannot start, or a part of it ended by itself.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    // Handlers first: a signal during start-up must end the process the same way.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let (admin, health) = start(config, &mut tasks, &stop).await?;
+
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = tasks.join_next() => Some(ended),
+    };
+    if let Some(ended) = failed {
+        stop.cancel();
+        return match ended {
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(error)) => Err(error.into()),
+            _ => Err(anyhow!("a part of the service ended by itself")),
+        };
+    }
+    tracing::info!("stopping: requests under way are answered first");
+    admin.draining.store(true, Ordering::Relaxed);
+    health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
+    tokio::time::sleep(DRAIN).await;
+    stop.cancel();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_REQUESTS, all).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    Ok(())
+}
+
+/// Starts every part. What can fail because of the configuration fails here, with its name.
+async fn start(
+    config: Config,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Admin, HealthReporter)> {
+    let signing = Arc::new(load_signing_keys(&config.signing_keys)?);
+    let gateway = match &config.gateway_credentials {
+        Some(directory) => {
+            let at = || format!("--gateway-credentials {}", directory.display());
+            Some(Arc::new(GatewayCredentials::load(directory).with_context(at)?))
+        }
+        None => None,
+    };
+    // Before anything listens: a directory that is not there is a mistake in the command line.
+    fs::read_dir(&config.policy_dir)
+        .with_context(|| format!("--policy-dir {}", config.policy_dir.display()))?;
+
+    let grpc_address = &config.grpc_listen;
+    let grpc_listener =
+        grpc_address.bind().await.with_context(|| format!("--grpc-listen {grpc_address}: cannot listen"))?;
+    let http_listener = listen("--http-listen", config.http_listen).await?;
+    let admin_listener = listen("--admin-listen", config.admin_listen).await?;
+
+    let state = Arc::new(State::new(config.issuer.clone(), signing));
+    let metrics = Arc::new(Metrics::default());
+    let draining = Arc::new(AtomicBool::new(false));
+    let admin = Admin { state: Arc::clone(&state), metrics: Arc::clone(&metrics), draining };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
+
+    let publish = Arc::clone(&state);
+    let fetcher = issuer_keys::spawn(
+        FetchConfig::default(),
+        state.wanted(),
+        move |iss, keys| publish.publish_keys(iss, keys),
+        stop.clone(),
+    )?;
+    let exchange = Arc::new(Exchange::new(config.issuer.clone(), Arc::clone(&state), fetcher));
+    let ext_authz = ExtAuthz {
+        state: Arc::clone(&state),
+        settings: config.settings.clone(),
+        gateway: gateway.clone(),
+        metrics,
+        admin_basic_auth: config.admin_basic_auth,
+    };
+
+    let defaults = Defaults {
+        function_namespace: config.settings.rules.default_namespace.clone(),
+        ..Defaults::default()
+    };
+    tasks.spawn(until(
+        stop.clone(),
+        watch::objects(config.policy_dir, defaults, Arc::clone(&state), health.clone()),
+    ));
+    tasks.spawn(until(stop.clone(), watch::files(config.signing_keys, state, gateway)));
+    let router = admin.clone().router()?.into_make_service_with_connect_info::<SocketAddr>();
+    let serve_admin =
+        axum::serve(admin_listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tasks.spawn(async move { Ok(serve_admin.await?) });
+    let serve_http = axum::serve(http_listener, http::router(exchange))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    tasks.spawn(async move { Ok(serve_http.await?) });
+    tasks.spawn(grpc::serve(grpc_listener, ext_authz, health_service, stop.clone().cancelled_owned()));
+
+    let (http, admin_address) = (config.http_listen, config.admin_listen);
+    tracing::info!(issuer = config.issuer, grpc = %config.grpc_listen, %http, admin = %admin_address, "listening");
+    Ok((admin, health))
+}
+
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}: cannot listen"))
+}
+
+/// Runs a task that goes on for ever, until the service stops.
+async fn until(
+    stop: CancellationToken,
+    task: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    match stop.run_until_cancelled(task).await {
+        Some(result) => result,
+        None => Ok(()),
+    }
+}
+
+/// Reads the private keys; an ephemeral one takes their place where there are none.
+fn load_signing_keys(paths: &[PathBuf]) -> anyhow::Result<SigningKeys> {
+    if paths.is_empty() {
+        tracing::warn!(
+            "no --signing-key: tokens are signed with a key that is gone when the service stops, and that \
+             no other replica has"
+        );
+        return Ok(SigningKeys::ephemeral()?);
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let name = path.display().to_string();
+        let content = fs::read(path).with_context(|| format!("--signing-key {name}"))?;
+        files.push((name, content));
+    }
+    let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+    SigningKeys::load(&files).context("--signing-key")
+}

@@ -1,0 +1,362 @@
+//! One fetch of an issuer's keys: OpenID Connect Discovery 1.0 section 4, then the JWK Set that the
+//! document names.
+//!
+//! The only URL that is not configured is the document's `jwks_uri`, and the document comes from a
+//! configured issuer; nothing is ever taken from a token.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::header::{ACCEPT, CACHE_CONTROL};
+use http::{HeaderMap, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
+use serde_json::Value;
+
+use super::FetchConfig;
+use crate::identity::WantedIssuer;
+use crate::identity::keys::{InvalidKeySet, KeySet};
+use crate::identity::rejection::quotable;
+use crate::json::parse_unambiguous_object;
+
+/// How many redirects within one origin are followed.
+const MAX_REDIRECTS: usize = 3;
+
+/// The issuer of the cluster's service accounts, which answers only callers that it knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterIssuer {
+    /// Its `iss`.
+    pub iss: String,
+    /// The certificates, as PEM, that alone are trusted for it. The token is sent to nobody else, so
+    /// http is not accepted here, not even for a loopback or internal address.
+    pub ca_pem: Vec<u8>,
+    /// The file of the service account's token, read at every fetch, since it is rotated.
+    pub token_file: PathBuf,
+}
+
+/// What one fetch gave.
+pub(super) struct Fetched {
+    pub(super) keys: KeySet,
+    /// Keys that are not usable, and why.
+    pub(super) skipped: Vec<String>,
+    /// How long the issuer wishes its keys to be kept.
+    pub(super) max_age: Option<Duration>,
+}
+
+/// Why a fetch gave no keys.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("the URL of {0} is not one that is fetched: {1}")]
+    Url(&'static str, &'static str),
+    #[error("{0} could not be fetched: {1}")]
+    Request(&'static str, String),
+    #[error("{0} was answered with {1}")]
+    Status(&'static str, StatusCode),
+    #[error("{0} is longer than {1} bytes")]
+    TooLong(&'static str, usize),
+    #[error("the discovery document is not one unambiguous JSON object")]
+    Discovery,
+    #[error("the discovery document is of another issuer: {0}")]
+    OtherIssuer(String),
+    #[error("the discovery document has no jwks_uri")]
+    NoKeysUrl,
+    #[error("the key set is not usable: {0}")]
+    Keys(#[from] InvalidKeySet),
+    #[error("the service account's token could not be read: {0}")]
+    Token(std::io::ErrorKind),
+}
+
+/// Fetches keys over HTTP, without a cache.
+pub(super) struct Fetcher {
+    client: Client,
+    cluster: Option<(ClusterIssuer, Client)>,
+    max_body: usize,
+}
+
+/// Where keys are fetched from.
+struct Place<'a> {
+    iss: &'a str,
+    /// The base URL of fetching, without a slash at its end.
+    base: &'a str,
+    url: Url,
+    /// Whether `base` stands in for the issuer's own URL.
+    internal: bool,
+}
+
+const DISCOVERY: &str = "the discovery document";
+const KEY_SET: &str = "the key set";
+
+// === impl Fetcher ===
+
+impl Fetcher {
+    pub(super) fn new(config: &FetchConfig) -> Result<Self, reqwest::Error> {
+        let cluster = match &config.cluster {
+            Some(cluster) => {
+                let roots = Certificate::from_pem_bundle(&cluster.ca_pem)?;
+                Some((cluster.clone(), client(config).tls_certs_only(roots).https_only(true).build()?))
+            }
+            None => None,
+        };
+        let extra = match &config.ca_bundle_pem {
+            Some(pem) => Certificate::from_pem_bundle(pem)?,
+            None => Vec::new(),
+        };
+        let client = client(config).tls_certs_merge(extra).build()?;
+        Ok(Self { client, cluster, max_body: config.max_body })
+    }
+
+    pub(super) async fn fetch(&self, wanted: &WantedIssuer) -> Result<Fetched, FetchError> {
+        let place = Place::of(wanted)?;
+        let (document, _) = self.get(&place, place.discovery()?, DISCOVERY).await?;
+        let keys_url = place.keys_url(&document)?;
+        let (document, headers) = self.get(&place, keys_url, KEY_SET).await?;
+        let (keys, skipped) = KeySet::from_jwks(&document)?;
+        Ok(Fetched { keys, skipped, max_age: max_age(&headers) })
+    }
+
+    /// The body, of at most `max_body` bytes, and the headers of a 200.
+    async fn get(
+        &self,
+        place: &Place<'_>,
+        url: Url,
+        what: &'static str,
+    ) -> Result<(Vec<u8>, HeaderMap), FetchError> {
+        let failed = |error: reqwest::Error| FetchError::Request(what, cause(&error));
+        let mut request = match &self.cluster {
+            Some((cluster, client)) if cluster.iss == place.iss => {
+                let token = tokio::fs::read_to_string(&cluster.token_file).await;
+                client.get(url).bearer_auth(token.map_err(|error| FetchError::Token(error.kind()))?.trim())
+            }
+            _ => self.client.get(url),
+        };
+        request = request.header(ACCEPT, "application/json, application/jwk-set+json");
+        let mut response = request.send().await.map_err(failed)?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(what, response.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > self.max_body {
+                return Err(FetchError::TooLong(what, self.max_body));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((body, response.headers().clone()))
+    }
+}
+
+/// No feature for compressed bodies is compiled in, so that what is counted is what is read.
+fn client(config: &FetchConfig) -> ClientBuilder {
+    Client::builder()
+        .timeout(config.timeout)
+        .redirect(redirect::Policy::custom(|attempt| {
+            let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
+            if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+        }))
+        .referer(false)
+        .no_proxy()
+        .user_agent(concat!("faas-iam/", env!("CARGO_PKG_VERSION")))
+}
+
+// === impl Place ===
+
+impl<'a> Place<'a> {
+    fn of(wanted: &'a WantedIssuer) -> Result<Self, FetchError> {
+        let internal = wanted.internal.is_some();
+        let base = wanted.internal.as_deref().unwrap_or(&wanted.iss).trim_end_matches('/');
+        let refused = |why| FetchError::Url("the issuer", why);
+        let url = Url::parse(base).map_err(|_| refused("it is malformed"))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(refused("it has a query or a fragment"));
+        }
+        check_url(&url, internal || is_loopback(&url)).map_err(refused)?;
+        Ok(Self { iss: &wanted.iss, base, url, internal })
+    }
+
+    fn discovery(&self) -> Result<Url, FetchError> {
+        Url::parse(&format!("{}/.well-known/openid-configuration", self.base))
+            .map_err(|_| FetchError::Url("the issuer", "it is malformed"))
+    }
+
+    /// The `jwks_uri` of the document, which must be of this very issuer (RFC 8414 section 3.3).
+    fn keys_url(&self, document: &[u8]) -> Result<Url, FetchError> {
+        let document = parse_unambiguous_object(document).map_err(|_| FetchError::Discovery)?;
+        match document.get("issuer").and_then(Value::as_str) {
+            Some(issuer) if issuer == self.iss => {}
+            Some(issuer) => {
+                return Err(FetchError::OtherIssuer(quotable(issuer, "(unprintable)").to_owned()));
+            }
+            None => return Err(FetchError::OtherIssuer("(none)".to_owned())),
+        }
+        let stated = document.get("jwks_uri").and_then(Value::as_str).ok_or(FetchError::NoKeysUrl)?;
+        let refused = |why| FetchError::Url(KEY_SET, why);
+        let url = Url::parse(&self.reachable(stated)).map_err(|_| refused("it is malformed"))?;
+        let at_base = url.origin() == self.url.origin();
+        if !at_base && is_loopback(&url) && !is_loopback(&self.url) {
+            return Err(refused("it is a loopback address and the issuer is not"));
+        }
+        check_url(&url, at_base || is_loopback(&url)).map_err(refused)?;
+        Ok(url)
+    }
+
+    /// A URL that lies under the issuer's own, moved under the base of fetching.
+    fn reachable(&self, stated: &str) -> String {
+        let own = self.iss.trim_end_matches('/');
+        match stated.strip_prefix(own) {
+            Some(rest) if self.internal && rest.starts_with('/') => format!("{}{rest}", self.base),
+            _ => stated.to_owned(),
+        }
+    }
+}
+
+/// https, or http where it is permitted; never with a name or password.
+fn check_url(url: &Url, http_permitted: bool) -> Result<(), &'static str> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it has a user name or password");
+    }
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if http_permitted => Ok(()),
+        "http" => Err("http is accepted for loopback hosts and for issInternal only"),
+        _ => Err("it is not https"),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// RFC 9111 section 5.2.2.1.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(','));
+    let seconds = directives.find_map(|directive| {
+        let (name, seconds) = directive.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("max-age").then(|| seconds.trim_matches('"').parse().ok())?
+    })?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The innermost cause: the outer ones repeat the URL and say little.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(iss: &str, internal: Option<&str>) -> WantedIssuer {
+        WantedIssuer { iss: iss.into(), internal: internal.map(str::to_owned) }
+    }
+
+    #[test]
+    fn issuers_are_https_but_for_loopback_and_internal_addresses() {
+        let discovery = |iss: &str, internal: Option<&str>| {
+            let wanted = wanted(iss, internal);
+            Place::of(&wanted).and_then(|place| place.discovery()).ok().map(String::from)
+        };
+        let path = "/.well-known/openid-configuration";
+        for (iss, internal, base) in [
+            ("https://idp", None, "https://idp"),
+            ("https://idp/", None, "https://idp"),
+            ("https://idp/realms/a", None, "https://idp/realms/a"),
+            ("http://127.0.0.1:5556/dex", None, "http://127.0.0.1:5556/dex"),
+            ("http://localhost:1", None, "http://localhost:1"),
+            ("http://[::1]:1", None, "http://[::1]:1"),
+            ("https://idp", Some("http://dex.auth:5556/dex/"), "http://dex.auth:5556/dex"),
+        ] {
+            assert_eq!(discovery(iss, internal), Some(format!("{base}{path}")), "{iss}");
+        }
+        for iss in [
+            "http://idp",
+            "http://localhost.evil",
+            "http://127.0.0.1.evil",
+            "https://u:p@idp",
+            "https://idp?a",
+            "https://idp#a",
+            "file:///etc",
+            "ftp://idp",
+            "idp",
+            "",
+            "https://",
+        ] {
+            assert_eq!(discovery(iss, None), None, "{iss}");
+        }
+    }
+
+    #[test]
+    fn the_key_set_lies_where_the_issuers_own_document_says() {
+        let keys_url = |iss: &str, internal: Option<&str>, stated: &str| {
+            let wanted = wanted(iss, internal);
+            let document = serde_json::json!({"issuer": iss, "jwks_uri": stated}).to_string();
+            Place::of(&wanted)
+                .unwrap()
+                .keys_url(document.as_bytes())
+                .map(String::from)
+                .map_err(|e| e.to_string())
+        };
+        let ok = |url: &str| Ok(url.to_owned());
+        assert_eq!(keys_url("https://a/", None, "https://b/keys"), ok("https://b/keys"));
+        assert_eq!(keys_url("https://a", Some("http://i:1/x"), "https://a/keys"), ok("http://i:1/x/keys"));
+        assert_eq!(keys_url("https://a/", Some("http://i:1/x/"), "https://a/keys"), ok("http://i:1/x/keys"));
+        assert_eq!(
+            keys_url("https://a", Some("http://i:1"), "https://a.evil/keys"),
+            ok("https://a.evil/keys")
+        );
+        assert_eq!(keys_url("https://a", Some("http://i:1"), "http://i:1/keys"), ok("http://i:1/keys"));
+        for (iss, internal, stated) in [
+            ("https://a", None, "http://a/keys"),
+            ("https://a", None, "http://127.0.0.1:9090/metrics"),
+            ("https://a", None, "https://localhost/keys"),
+            ("https://a", None, "https://[::ffff:127.0.0.1]/keys"),
+            ("https://a", Some("http://i:1"), "http://i:2/keys"),
+            ("http://127.0.0.1:1", None, "http://other/keys"),
+            ("https://a", None, "https://u@a/keys"),
+            ("https://a", None, "/keys"),
+            ("https://a", None, "file:///keys"),
+        ] {
+            assert!(keys_url(iss, internal, stated).is_err(), "{iss} {stated}");
+        }
+    }
+
+    #[test]
+    fn the_document_must_be_of_the_issuer_byte_for_byte() {
+        let wanted = wanted("https://a", None);
+        let place = Place::of(&wanted).unwrap();
+        for document in [
+            r#"{"issuer":"https://a/","jwks_uri":"https://a/k"}"#,
+            r#"{"issuer":"https://A","jwks_uri":"https://a/k"}"#,
+            r#"{"jwks_uri":"https://a/k"}"#,
+            r#"{"issuer":["https://a"],"jwks_uri":"https://a/k"}"#,
+            r#"{"issuer":"https://a","issuer":"https://a","jwks_uri":"https://a/k"}"#,
+            r#"{"issuer":"https://a"}"#,
+            r#"{"issuer":"https://a","jwks_uri":1}"#,
+            "[]",
+        ] {
+            assert!(place.keys_url(document.as_bytes()).is_err(), "{document}");
+        }
+    }
+
+    #[test]
+    fn max_age_is_read_from_cache_control() {
+        for (value, expected) in [
+            ("public, max-age=600", Some(600)),
+            ("Max-Age=\"7\"", Some(7)),
+            ("no-store", None),
+            ("max-age=x", None),
+            ("s-maxage=5", None),
+        ] {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, value.parse().unwrap())]);
+            assert_eq!(max_age(&headers), expected.map(Duration::from_secs), "{value}");
+        }
+    }
+}
