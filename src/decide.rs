@@ -3,6 +3,8 @@
 //! Allowed only if some statement allows, and none denies; the order of nothing matters.
 
 pub mod decision;
+#[cfg(any(test, feature = "test-util"))]
+pub mod reference;
 
 pub use decision::{Decision, Denial, Permit, StatementRef};
 
@@ -131,3 +133,6 @@ impl Findings {
         Decision::Filter(Permit::new(Reason::Allowed, statements))
     }
 }
+
+#[cfg(test)]
+mod tests;

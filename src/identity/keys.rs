@@ -1,4 +1,4 @@
 //! stub
 /// stub
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySet;
