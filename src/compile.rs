@@ -50,6 +50,9 @@ pub fn compile(bundle: &Bundle, keys: &IssuerKeys, own: &OwnIssuer) -> (Snapshot
     (snapshot, linker.diagnostics)
 }
 
+/// A JwtIssuer that can be read, with the object that says so.
+type Registration<'a> = (&'a Object<Option<JwtIssuer>>, &'a JwtIssuer);
+
 struct Linker<'a> {
     bundle: &'a Bundle,
     diagnostics: Vec<Diagnostic>,
@@ -80,7 +83,7 @@ impl<'a> Linker<'a> {
     }
 
     fn issuers(&mut self, keys: &IssuerKeys, own: &OwnIssuer) -> Issuers {
-        let mut by_iss: BTreeMap<&str, Vec<(&Object<Option<JwtIssuer>>, &JwtIssuer)>> = BTreeMap::new();
+        let mut by_iss: BTreeMap<&str, Vec<Registration<'_>>> = BTreeMap::new();
         for object in &self.bundle.issuers {
             if let (Some(issuer), false) = (&object.spec, self.duplicates.contains(&object.reference)) {
                 by_iss.entry(&issuer.iss).or_default().push((object, issuer));

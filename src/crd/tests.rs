@@ -353,7 +353,10 @@ fn one_bad_statement_is_closed_alone() {
 
 #[test]
 fn every_problem_is_reported_at_once() {
-    let bad = json!({"effect": "deny", "action": [], "resource": ["dev", "a:b:c"], "condition": {"X": {}, "Bool": {"x": 1}}});
+    let condition = json!({"X": {}, "Bool": {"x": 1}});
+    let bad = json!({
+        "effect": "deny", "action": [], "resource": ["dev", "a:b:c"], "condition": condition,
+    });
     let found = diagnostics(&[policy(json!({"statement": [bad], "extra": 1}))]);
     let fields: Vec<_> = found.iter().map(|d| d.field.trim_start_matches("spec.").to_owned()).collect();
     assert_eq!(

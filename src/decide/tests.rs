@@ -1,6 +1,7 @@
 //! The decision, held against the reference evaluator, against laws, and against tables.
 
 mod agreement;
+mod all;
 mod combining;
 mod laws;
 mod lists;
@@ -100,7 +101,12 @@ impl Asking {
 
     /// Alice gets the function `dev:checkout`.
     fn plain() -> Self {
-        Self::new(json!({}), Action::FunctionGet, Resource::object("dev", "checkout"))
+        Self::plain_with(json!({}))
+    }
+
+    /// As [`Asking::plain`], with more claims.
+    fn plain_with(claims: Value) -> Self {
+        Self::new(claims, Action::FunctionGet, Resource::object("dev", "checkout"))
     }
 }
 

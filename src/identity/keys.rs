@@ -1,4 +1,4 @@
 //! stub
 /// stub
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeySet;
+pub struct KeySet {}

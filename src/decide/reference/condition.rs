@@ -108,8 +108,8 @@ fn operator(name: &str) -> Option<Operator> {
         _ => (Set::None, name),
     };
     let base = rest.strip_suffix("IfExists").unwrap_or(rest);
-    let is_meant = |known: &&str| *known == base || known.replace("Equal", "Equals") == base;
-    let (known, ask, negated) = OPERATORS.iter().find(|(known, ..)| is_meant(&known))?;
+    let is_meant = |known: &str| known == base || known.replace("Equal", "Equals") == base;
+    let (known, ask, negated) = OPERATORS.iter().find(|(known, ..)| is_meant(known))?;
     let takes_set = set == Set::None || known.starts_with("String");
     takes_set.then_some(Operator { set, ask: *ask, negated: *negated, if_exists: base != rest })
 }

@@ -5,14 +5,11 @@ use Truth::{False, Indeterminate, True};
 
 #[track_caller]
 fn check(condition: Value, claims: Value, expected: Truth) {
-    let asking = Asking {
-        claims: Asking::new(claims.clone(), Action::FunctionGet, Resource::Cluster).claims,
-        ..Asking::plain()
-    };
-    assert_eq!(truth_of(&condition, &asking), expected, "{condition} {claims}");
+    assert_eq!(truth_of(&condition, &Asking::plain_with(claims.clone())), expected, "{condition} {claims}");
 }
 
-/// One operator with one list of values on the claim `x`, against values of `x`. A JSON null is an absent claim.
+/// One operator with one list of values on the claim `x`, against values of `x`. A JSON null is an
+/// absent claim.
 #[track_caller]
 fn check_all(operator: &str, values: Value, cases: &[(Value, Truth)]) {
     for (have, expected) in cases {
@@ -279,8 +276,8 @@ fn the_circumstances_of_the_request_are_keys() {
 #[test]
 fn claims_are_named_exactly_or_by_pointer() {
     let claims = json!({
-        "https://idp/roles": "a", "realm_access": {"roles": ["dev", "ops"]}, "a/b": {"~": "tilde"}, "nothing": null,
-        "fed:iss": "forged", "policy": "root", "realm_access.roles": "dotted",
+        "https://idp/roles": "a", "realm_access": {"roles": ["dev", "ops"]}, "a/b": {"~": "tilde"},
+        "nothing": null, "fed:iss": "forged", "policy": "root", "realm_access.roles": "dotted",
     });
     for (key, value) in [
         ("jwt:https://idp/roles", "a"),

@@ -23,10 +23,7 @@ fn bound_to_deny(spec: Value) -> World {
 #[track_caller]
 fn check(mut spec: Value, claims: Value, expected: Truth) {
     spec["policy"] = json!(["p"]);
-    let asking = Asking {
-        claims: Asking::new(claims, Action::SystemInfo, Resource::Cluster).claims,
-        ..Asking::plain()
-    };
+    let asking = Asking::plain_with(claims);
     let allows = bound(spec.clone()).ask(&asking);
     let denies = bound_to_deny(spec.clone()).ask(&asking);
     let (allow, deny) = match expected {
@@ -62,7 +59,10 @@ fn values_of_principal_are_literal_text() {
 
 #[test]
 fn principal_and_condition_must_both_hold() {
-    let spec = |sub: &str, team: &str| json!({"principal": {"jwt:sub": sub}, "condition": {"StringEqual": {"jwt:team": team}}});
+    let spec = |sub: &str, team: &str| {
+        let condition = json!({"StringEqual": {"jwt:team": team}});
+        json!({"principal": {"jwt:sub": sub}, "condition": condition})
+    };
     check(spec("alice", "a"), json!({"team": "a"}), Truth::True);
     check(spec("bob", "a"), json!({"team": "a"}), Truth::False);
     check(spec("alice", "b"), json!({"team": "a"}), Truth::False);
@@ -194,7 +194,9 @@ fn a_missing_policy_is_nothing_and_closed_only_while_a_part_cannot_be_read() {
         json!({"apiVersion": "v1", "kind": "List", "items": "x"}),
         json!({"apiVersion": "v1", "kind": "List", "item": []}),
         json!({"apiVersion": "iam.openfaas.com/v1", "kind": "Policy", "metadata": {"name": 5}}),
-        json!({"apiVersion": "iam.openfaas.com/v1", "kind": "Policy", "metadata": {"name": "gone", "namespace": 5}}),
+        json!({
+            "apiVersion": "iam.openfaas.com/v1", "kind": "Policy", "metadata": {"name": "gone", "namespace": 5},
+        }),
     ] {
         let mut world = world.clone();
         world.documents.push(unreadable);

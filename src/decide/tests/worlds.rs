@@ -110,8 +110,10 @@ fn scalars() -> impl Strategy<Value = Value> {
 
 fn documents() -> impl Strategy<Value = Value> {
     prop_oneof![
-        20 => (names("p"), namespaces(), policy_specs()).prop_map(|(n, ns, spec)| document("Policy", n, ns, spec)),
-        20 => (names("r"), namespaces(), role_specs()).prop_map(|(n, ns, spec)| document("Role", n, ns, spec)),
+        20 => (names("p"), namespaces(), policy_specs())
+            .prop_map(|(name, namespace, spec)| document("Policy", name, namespace, spec)),
+        20 => (names("r"), namespaces(), role_specs())
+            .prop_map(|(name, namespace, spec)| document("Role", name, namespace, spec)),
         5 => (policy_specs(), role_specs()).prop_map(|(policy, role)| json!({
             "apiVersion": "v1", "kind": "List", "items": [
                 document("Policy", json!("p1"), Value::Null, policy),
@@ -153,7 +155,9 @@ fn policy_specs() -> impl Strategy<Value = Value> {
     prop_oneof![
         20 => vec(statements(), 0..4).prop_map(|statements| json!({"statement": statements})),
         1 => vec(statements(), 0..3).prop_map(|statements| json!({"statement": statements, "extra": 1})),
-        1 => select(vec![json!(null), json!([]), json!({}), json!({"statement": {}}), json!({"statement": null})]),
+        1 => select(vec![
+            json!(null), json!([]), json!({}), json!({"statement": {}}), json!({"statement": null}),
+        ]),
     ]
 }
 
@@ -164,7 +168,10 @@ pub(super) fn statements() -> impl Strategy<Value = Value> {
         1 => select(vec![json!("allow"), json!(true), json!(null)]),
     ];
     let condition = prop::option::weighted(0.6, conditions());
-    let sid = prop_oneof![2 => select(vec![json!("s"), json!("t")]), 1 => select(vec![json!(null), json!(4), json!("")])];
+    let sid = prop_oneof![
+        2 => select(vec![json!("s"), json!("t")]),
+        1 => select(vec![json!(null), json!(4), json!("")]),
+    ];
     let extra = prop::bool::weighted(0.03);
     let missing = prop_oneof![40 => Just(""), 1 => select(vec!["effect", "action", "resource", "sid"])];
     let odd = select(vec![json!("Allow"), json!(null), json!([]), json!(5)]);
@@ -242,7 +249,10 @@ fn resource_lists() -> impl Strategy<Value = Value> {
 }
 
 fn role_specs() -> impl Strategy<Value = Value> {
-    let name = prop_oneof![60 => (1..5).prop_map(|i| json!(format!("p{i}"))), 1 => select(vec![json!(null), json!(5), json!({})])];
+    let name = prop_oneof![
+        60 => (1..5).prop_map(|i| json!(format!("p{i}"))),
+        1 => select(vec![json!(null), json!(5), json!({})]),
+    ];
     let policies = prop_oneof![
         20 => vec(name.clone(), 1..4).prop_map(Value::from),
         3 => name,
@@ -266,7 +276,9 @@ fn principals() -> impl Strategy<Value = Value> {
     let everyone = json!({"jwt:sub": ["s1", "s2"]});
     prop_oneof![
         5 => Just(everyone),
-        3 => select(vec![json!({"jwt:iss": "https://i1"}), json!({"jwt:sub": ["s1"]}), json!({"jwt:sub": "s3"})]),
+        3 => select(vec![
+            json!({"jwt:iss": "https://i1"}), json!({"jwt:sub": ["s1"]}), json!({"jwt:sub": "s3"}),
+        ]),
         2 => btree_map(keys(), values(), 0..3).prop_map(|map| json!(map)),
         1 => select(vec![json!(null), json!([]), json!("s1"), json!({"jwt:sub": []})]),
     ]
@@ -322,7 +334,9 @@ fn operators() -> impl Strategy<Value = String> {
     prop_oneof![
         12 => (prefix, text, suffix()).prop_map(|(prefix, text, suffix)| format!("{prefix}{text}{suffix}")),
         10 => (other, suffix()).prop_map(|(other, suffix)| format!("{other}{suffix}")),
-        1 => select(vec!["StringMatch", "ForAnyValue:Bool", "stringEqual", "IfExists", "ForSome:StringLike", ""])
+        1 => select(vec![
+            "StringMatch", "ForAnyValue:Bool", "stringEqual", "IfExists", "ForSome:StringLike", "",
+        ])
             .prop_map(str::to_owned),
     ]
 }
