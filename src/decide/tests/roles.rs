@@ -72,6 +72,33 @@ fn principal_and_condition_must_both_hold() {
 }
 
 #[test]
+fn roles_about_subject_or_issuer_match_however_they_ask() {
+    for (key, own, other) in [("jwt:sub", "alice", "bob"), ("jwt:iss", "https://idp", "https://other")] {
+        for (operator, values, expected) in [
+            ("StringEqual", json!([other, own]), Truth::True),
+            ("StringEqual", json!([other]), Truth::False),
+            ("StringEqual", json!([other, 1.5]), Truth::Indeterminate),
+            ("StringEqual", json!([other, format!("${{{key}}}")]), Truth::True),
+            ("StringEqual", json!([other, "${jwt:gone}"]), Truth::Indeterminate),
+            ("StringEqualIfExists", json!([other]), Truth::False),
+            ("StringNotEqual", json!([other]), Truth::True),
+            ("StringNotEqual", json!([own]), Truth::False),
+            ("StringNotLike", json!([other]), Truth::True),
+            ("StringEqualIgnoreCase", json!([own.to_uppercase()]), Truth::True),
+            ("StringLike", json!([own]), Truth::True),
+            ("StringLike", json!([other, "*"]), Truth::True),
+            ("StringLike", json!([other]), Truth::False),
+            ("ForAnyValue:StringEqual", json!([own]), Truth::True),
+            ("ForAnyValue:StringNotEqual", json!([other]), Truth::True),
+            ("ForAllValues:StringNotLike", json!([other]), Truth::True),
+            ("Null", json!(["false"]), Truth::True),
+        ] {
+            check(json!({"condition": {operator: {key: values}}}), json!({}), expected);
+        }
+    }
+}
+
+#[test]
 fn a_role_with_neither_principal_nor_condition_matches_nobody() {
     check(json!({}), json!({}), Truth::False);
 }
