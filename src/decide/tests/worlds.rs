@@ -258,7 +258,8 @@ fn role_specs() -> impl Strategy<Value = Value> {
         3 => name,
         1 => Just(json!([])),
     ];
-    let condition = prop::option::weighted(0.3, conditions());
+    let condition = prop_oneof![1 => conditions(), 1 => identity_conditions()];
+    let condition = prop::option::weighted(0.4, condition);
     let parts =
         (prop::option::weighted(0.95, policies), prop::option::weighted(0.9, principals()), condition);
     let proper = (parts, prop::bool::weighted(0.03)).prop_map(|((policy, principal, condition), extra)| {
@@ -284,6 +285,14 @@ fn principals() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// What Roles ask of subject and issuer, which they are looked up by.
+fn identity_conditions() -> impl Strategy<Value = Value> {
+    let value = select(vec!["s1", "s2", "s3", "https://i1", "s*", "S1", "${jwt:sub}"]);
+    let key = select(vec!["jwt:sub", "jwt:sub", "jwt:iss", "jwt:/sub"]);
+    (text_operators(), key, vec(value, 1..3))
+        .prop_map(|(operator, key, values)| json!({operator: {key: values}}))
+}
+
 pub(super) fn conditions() -> impl Strategy<Value = Value> {
     let keyed = || {
         prop_oneof![
@@ -298,7 +307,7 @@ pub(super) fn conditions() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn operators() -> impl Strategy<Value = String> {
+fn text_operators() -> impl Strategy<Value = String> {
     let text = select(vec![
         "StringEqual",
         "StringEquals",
@@ -311,6 +320,11 @@ fn operators() -> impl Strategy<Value = String> {
         "StringNotLike",
     ]);
     let prefix = select(vec!["", "", "ForAnyValue:", "ForAllValues:"]);
+    let suffix = select(vec!["", "", "", "IfExists"]);
+    (prefix, text, suffix).prop_map(|(prefix, text, suffix)| format!("{prefix}{text}{suffix}"))
+}
+
+fn operators() -> impl Strategy<Value = String> {
     let other = select(vec![
         "NumericEquals",
         "NumericEqual",
@@ -330,10 +344,10 @@ fn operators() -> impl Strategy<Value = String> {
         "IpAddress",
         "NotIpAddress",
     ]);
-    let suffix = || select(vec!["", "", "", "IfExists"]);
+    let suffix = select(vec!["", "", "", "IfExists"]);
     prop_oneof![
-        12 => (prefix, text, suffix()).prop_map(|(prefix, text, suffix)| format!("{prefix}{text}{suffix}")),
-        10 => (other, suffix()).prop_map(|(other, suffix)| format!("{other}{suffix}")),
+        12 => text_operators(),
+        10 => (other, suffix).prop_map(|(other, suffix)| format!("{other}{suffix}")),
         1 => select(vec![
             "StringMatch", "ForAnyValue:Bool", "stringEqual", "IfExists", "ForSome:StringLike", "",
         ])
