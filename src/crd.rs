@@ -54,8 +54,16 @@ pub fn read(document: Value, origin: &str, defaults: &Defaults, bundle: &mut Bun
         (IAM_API_VERSION, "Role") => Kind::Role,
         (FUNCTION_API_VERSION, "Function") => Kind::Function,
         ("v1", "List") => {
-            if let Some(Value::Array(items)) = object.remove("items") {
-                items.into_iter().for_each(|item| read(item, origin, defaults, bundle));
+            match object.remove("items") {
+                Some(Value::Array(items)) => {
+                    items.into_iter().for_each(|item| read(item, origin, defaults, bundle));
+                }
+                // What Go programs write for an empty list.
+                Some(Value::Null) => {}
+                _ => {
+                    report(Severity::Error, Code::UnreadableDocument, "expected a list in `items`".into());
+                    bundle.unreadable_part = true;
+                }
             }
             return;
         }
@@ -87,13 +95,18 @@ fn read_object(
     defaults: &Defaults,
     bundle: &mut Bundle,
 ) {
-    let metadata = |name: &str| object.get("metadata").and_then(|m| m.get(name)).and_then(Value::as_str);
+    let metadata = |name: &str| object.get("metadata").and_then(|m| m.get(name));
     let default_namespace =
         if kind == Kind::Function { &defaults.function_namespace } else { &defaults.iam_namespace };
+    let namespace = match metadata("namespace") {
+        None | Some(Value::Null) => Some(default_namespace.as_str()),
+        Some(Value::String(text)) if text.is_empty() => Some(default_namespace.as_str()),
+        Some(other) => other.as_str(),
+    };
     let reference = ObjectRef {
         kind,
-        namespace: metadata("namespace").unwrap_or(default_namespace).to_owned(),
-        name: metadata("name").unwrap_or_default().to_owned(),
+        namespace: namespace.unwrap_or_default().to_owned(),
+        name: metadata("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
     };
     let spec = object.get("spec").cloned().unwrap_or(Value::Null);
     let mut reader = Reader::new(&reference, origin, &mut bundle.diagnostics);
@@ -102,6 +115,12 @@ fn read_object(
     }
     if reference.name.is_empty() {
         reader.error("metadata.name", Code::MissingField, "the object has no name: it is ignored");
+        bundle.unreadable_part = true;
+        return;
+    }
+    if namespace.is_none() {
+        let message = "expected a text: the object's namespace cannot be read, so it is ignored";
+        reader.error("metadata.namespace", Code::WrongType, message);
         bundle.unreadable_part = true;
         return;
     }

@@ -5,6 +5,8 @@
 pub mod authorize;
 pub mod credentials;
 pub mod decision;
+#[cfg(any(test, feature = "test-util"))]
+pub mod reference;
 
 pub use decision::{Decision, Denial, Permit, StatementRef};
 
@@ -133,3 +135,6 @@ impl Findings {
         Decision::Filter(Permit::new(Reason::Allowed, statements))
     }
 }
+
+#[cfg(test)]
+mod tests;

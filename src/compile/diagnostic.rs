@@ -102,15 +102,20 @@ impl fmt::Display for Severity {
 }
 
 impl fmt::Display for Diagnostic {
-    /// `policies.yaml:12: error[unknown-field] Policy openfaas/dev spec.statements: …`
+    /// `policies.yaml:12: error[unknown-field] Policy openfaas/dev spec.statements: …`, on one line
+    /// whatever the object holds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}[{}]", self.origin, self.severity, self.code.as_str())?;
+        let mut text = format!("{}: {}[{}]", self.origin, self.severity, self.code.as_str());
         if let Some(object) = &self.object {
-            write!(f, " {object}")?;
+            text.push_str(&format!(" {object}"));
         }
         if !self.field.is_empty() {
-            write!(f, " {}", self.field)?;
+            text.push_str(&format!(" {}", self.field));
         }
-        write!(f, ": {}", self.message)
+        text.push_str(&format!(": {}", self.message));
+        for c in text.chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        Ok(())
     }
 }

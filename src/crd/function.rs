@@ -23,7 +23,13 @@ pub(super) fn read(spec: &Value, object_name: &str, reader: &mut Reader<'_>) -> 
             Some(Value::String(text)) => text == "true" || text == "1",
             Some(Value::Bool(value)) => *value,
             Some(Value::Number(number)) => number.as_u64() == Some(1),
-            _ => false,
+            None | Some(Value::Null) => false,
+            Some(_) => {
+                let message =
+                    "expected `\"true\"` or `\"false\"`: calls of the function need a function token";
+                reader.error("spec.environment.jwt_auth", Code::WrongType, message);
+                true
+            }
         },
         Some(_) => {
             let message = "expected a map: calls of the function need a function token";

@@ -54,9 +54,11 @@ fn read_statement(
     let sid = match fields.remove("sid") {
         Some(Value::String(sid)) if !sid.is_empty() => sid,
         Some(Value::Number(number)) => number.to_string(),
-        _ => {
-            let message = format!("has no `sid`: it is called `{unnamed}` in decisions");
-            reader.warning(&format!("{path}.sid"), Code::MissingField, message);
+        other => {
+            let empty = matches!(other, None | Some(Value::Null | Value::String(_)));
+            let code = if empty { Code::MissingField } else { Code::WrongType };
+            let message = format!("is no name: the statement is called `{unnamed}` in decisions");
+            reader.warning(&format!("{path}.sid"), code, message);
             unnamed
         }
     };

@@ -52,7 +52,8 @@ pub struct Key {
     verifiers: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
-/// The public keys of one issuer.
+/// The public keys of one issuer; without any, nothing verifies.
+#[derive(Default)]
 pub struct KeySet {
     keys: Vec<Key>,
     fingerprint: [u8; 32],

@@ -193,7 +193,11 @@ impl Condition {
 // === impl Clause ===
 
 impl Clause {
+    /// Without a value that could be read the clause says nothing, of an absent key neither.
     fn truth(&self, principal: &Principal, context: &Context) -> Truth {
+        if self.test.is_empty() {
+            return Truth::Indeterminate;
+        }
         match self.key.value(principal, context) {
             None if self.if_exists => Truth::True,
             None => Truth::from(self.absent()),
@@ -285,6 +289,16 @@ impl Quantifier {
 // === impl Test ===
 
 impl Test {
+    const fn is_empty(&self) -> bool {
+        match self {
+            Self::Text { values, .. } => values.is_empty(),
+            Self::Numeric { values, .. } | Self::Date { values, .. } => values.is_empty(),
+            Self::Bool { values } => values.is_empty(),
+            Self::IpAddress { values, .. } => values.is_empty(),
+            Self::Null { absent } => absent.is_empty(),
+        }
+    }
+
     fn templates(&self) -> Vec<&Template> {
         fn of<T>(values: &[Expected<T>]) -> Vec<&Template> {
             values.iter().filter_map(Expected::template).collect()

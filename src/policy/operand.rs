@@ -109,12 +109,19 @@ pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads an address or a network in CIDR notation. IPv4 addresses mapped into IPv6 are IPv4.
+/// Reads an address or a network in CIDR notation. IPv4 mapped into IPv6 is IPv4.
 pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
-    match text.parse::<IpAddr>() {
-        Ok(address) => Some(address.to_canonical().into()),
-        Err(_) => text.parse::<IpNet>().ok().map(|net| net.trunc()),
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical().into());
     }
+    let network = text.parse::<IpNet>().ok()?.trunc();
+    let mapped = match network.addr().to_canonical() {
+        IpAddr::V4(address) if network.max_prefix_len() == 128 => {
+            network.prefix_len().checked_sub(96).and_then(|prefix| IpNet::new(address.into(), prefix).ok())
+        }
+        _ => None,
+    };
+    Some(mapped.unwrap_or(network))
 }
 
 /// The number that a claim is.
@@ -195,6 +202,7 @@ mod tests {
         assert!(net.contains(&address(&"10.9.9.9".into()).unwrap()));
         assert!(net.contains(&address(&"::ffff:10.9.9.9".into()).unwrap()));
         assert!(!net.contains(&address(&"11.0.0.1".into()).unwrap()));
+        assert_eq!(parse_network("::ffff:10.1.2.3/104"), Some(net));
         assert!(parse_network("2001:db8::/32").unwrap().contains(&address(&"2001:db8::1".into()).unwrap()));
         for bad in ["", "10.0.0.0/33", "10.0.0", "host", "10.0.0.1 "] {
             assert_eq!(parse_network(bad), None, "{bad}");
