@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod tidy;
 mod bed;
 mod check_response;
 mod envoy_bodies;
