@@ -2,12 +2,14 @@
 //! keys that sign ours.
 
 pub mod exchange;
+pub mod limit;
 mod mint;
 pub mod oauth;
 pub mod parameters;
 pub mod signer;
 
 pub use exchange::{ExchangeContext, Grants, Inputs, Invocations, Refusal, Success, exchange};
+pub use limit::RateLimit;
 pub use oauth::{ErrorCode, OAuthError};
 pub use parameters::Parameters;
 pub use signer::SigningKeys;

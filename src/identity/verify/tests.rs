@@ -325,6 +325,21 @@ fn other_serialisations_and_encodings_are_refused() {
 }
 
 #[test]
+fn no_token_with_any_one_character_changed_is_accepted() {
+    let bed = bed();
+    let token = bed.key.token(&claims());
+    for (at, original) in token.char_indices() {
+        for other in ['A', 'Q', '_', '.', '=', '\n'].into_iter().filter(|other| *other != original) {
+            let mut changed = token.clone().into_bytes();
+            changed[at] = other as u8;
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(bed.foreign(&changed).is_err(), "{other:?} at {at}");
+        }
+        assert!(bed.foreign(token.split_at(at).0).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
 fn ambiguous_or_deep_json_is_refused() {
     let bed = bed();
     let (header, good) = (bed.key.header().to_string(), claims().to_string());
