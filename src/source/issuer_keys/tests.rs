@@ -233,7 +233,8 @@ async fn a_failing_issuer_is_tried_again_with_growing_waits_and_recovers() {
 
 #[tokio::test]
 async fn keys_stay_in_use_while_the_issuer_fails_but_not_for_ever() {
-    let stub = Stub::start(keys("a")).await;
+    let same = keys("a");
+    let stub = Stub::start(same.clone()).await;
     let config =
         FetchConfig { refresh: Duration::from_millis(40), max_stale: Duration::from_millis(1500), ..quick() };
     let bed = start(config, vec![stub.wanted()]);
@@ -243,8 +244,9 @@ async fn keys_stay_in_use_while_the_issuer_fails_but_not_for_ever() {
     assert_eq!(bed.published().len(), 1, "a failure takes no keys away");
     bed.until(|bed| bed.published().last() == Some(&(stub.url.clone(), None))).await;
     assert_eq!(bed.keys.status()[0].keys, None);
-    stub.set(keys("a"));
+    stub.set(same);
     bed.until(|bed| bed.published().last() == Some(&some(&stub, "a"))).await;
+    assert_eq!(bed.published().len(), 3, "each change is told once");
 }
 
 #[tokio::test]
@@ -303,8 +305,10 @@ async fn an_issuer_that_is_no_longer_wanted_is_left_alone() {
 #[tokio::test]
 async fn the_service_accounts_token_never_travels_in_the_clear() {
     let stub = Stub::start(keys("a")).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "service-account-token\n").unwrap();
     let cluster =
-        ClusterIssuer { iss: stub.url.clone(), ca_pem: Vec::new(), token_file: "Cargo.toml".into() };
+        ClusterIssuer { iss: stub.url.clone(), ca_pem: Vec::new(), token_file: file.path().to_owned() };
     let bed = start(FetchConfig { cluster: Some(cluster.clone()), ..quick() }, vec![stub.wanted()]);
     bed.until(|bed| !bed.error().is_empty()).await;
     assert_eq!(stub.counts(), (0, 0));
