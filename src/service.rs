@@ -23,6 +23,7 @@ use crate::decide::authorize::Settings;
 use crate::source::issuer_keys::{self, FetchConfig};
 use crate::state::State;
 use crate::telemetry::Metrics;
+use crate::token::limit::RateLimit;
 use crate::token::signer::SigningKeys;
 use crate::transport::admin::Admin;
 use crate::transport::ext_authz::ExtAuthz;
@@ -58,6 +59,10 @@ pub struct Config {
     pub settings: Settings,
     /// Whether routes may accept the gateway's administrator.
     pub admin_basic_auth: bool,
+    /// Token requests of one client address a second.
+    pub token_rate: u32,
+    /// Token requests of one client address at once.
+    pub token_burst: u32,
 }
 
 /// Runs until the process is told to stop (SIGTERM, SIGINT), or a part of it fails.
@@ -156,8 +161,11 @@ async fn start(
     let serve_admin =
         axum::serve(admin_listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tasks.spawn(async move { Ok(serve_admin.await?) });
-    let serve_http = axum::serve(http_listener, http::router(exchange))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serve_http = axum::serve(
+        http_listener,
+        http::router(exchange, RateLimit::new(config.token_rate, config.token_burst)),
+    )
+    .with_graceful_shutdown(stop.clone().cancelled_owned());
     tasks.spawn(async move { Ok(serve_http.await?) });
     tasks.spawn(grpc::serve(grpc_listener, ext_authz, health_service, stop.clone().cancelled_owned()));
 

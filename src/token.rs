@@ -3,12 +3,14 @@
 
 pub mod exchange;
 mod grants;
+pub mod limit;
 mod mint;
 pub mod oauth;
 pub mod parameters;
 pub mod signer;
 
 pub use exchange::{ExchangeContext, Grants, Inputs, Invocations, Refusal, Success, exchange};
+pub use limit::RateLimit;
 pub use oauth::{ErrorCode, OAuthError};
 pub use parameters::Parameters;
 pub use signer::SigningKeys;

@@ -41,6 +41,14 @@ pub(super) struct Args {
     /// Whether routes whose Envoy configuration says so accept the gateway's own credentials
     #[arg(long, env = "FAAS_IAM_ADMIN_BASIC_AUTH", value_enum, default_value_t = AllowArg::Deny)]
     admin_basic_auth: AllowArg,
+    /// Token requests that one client address has in a second
+    #[arg(long, env = "FAAS_IAM_TOKEN_RATE", value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    token_rate: u32,
+    /// Token requests that one client address has at once
+    #[arg(long, env = "FAAS_IAM_TOKEN_BURST", value_name = "N", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    token_burst: u32,
     /// How logs are written
     #[arg(long, env = "FAAS_IAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -148,6 +156,8 @@ impl Args {
             admin_listen: self.admin_listen,
             settings: self.reading.settings()?,
             admin_basic_auth,
+            token_rate: self.token_rate,
+            token_burst: self.token_burst,
         })
     }
 }

@@ -86,12 +86,10 @@ impl Issuers {
         }
     }
 
-    /// Replaces the keys that are held of a registered issuer; of any other, does nothing. Our own
-    /// URL takes none.
+    /// Replaces the keys that are held of a registered issuer; of any other, does nothing. Keys under
+    /// our own URL are never looked at.
     pub fn set_keys(&mut self, iss: &str, keys: Option<Arc<KeySet>>) {
-        if iss != self.own_url
-            && let Some(registered) = self.by_iss.get_mut(iss)
-        {
+        if let Some(registered) = self.by_iss.get_mut(iss) {
             registered.keys = keys;
         }
     }

@@ -85,7 +85,8 @@ pub fn claims_to_be_api_token(token: &str, own_url: &str) -> bool {
 /// The reasons are [`Reason::MalformedToken`], [`Reason::UnsupportedAlgorithm`],
 /// [`Reason::UnknownIssuer`] (our own URL is no identity provider), [`Reason::AudienceMismatch`],
 /// [`Reason::TokenExpired`], [`Reason::TokenNotYetValid`], [`Reason::UnknownKey`] (with
-/// [`TokenRejection::refetch`]) and [`Reason::BadSignature`], looked for in this order.
+/// [`TokenRejection::refetch`]) and [`Reason::BadSignature`]. Keys are looked at last, so that no token
+/// that could not be accepted anyway asks for a refetch.
 pub fn verify_foreign(token: &str, issuers: &Issuers, now: i64) -> Result<Foreign, TokenRejection> {
     let token = Unverified::parse(token)?;
     let iss = &token.registered.iss;

@@ -241,7 +241,7 @@ impl<P: Fn(String, Option<Arc<KeySet>>)> Keeper<P> {
         if changed {
             info!(iss = %self.wanted.iss, keys = keys.len(), "the issuer's keys are in use");
             for why in skipped {
-                warn!(iss = %self.wanted.iss, "a key of the issuer is not used: {why}");
+                info!(iss = %self.wanted.iss, "a key of the issuer is not used: {why}");
             }
             (self.publish)(self.wanted.iss.clone(), Some(keys));
         }

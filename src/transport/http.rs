@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::identity::keys::Algorithm;
 use crate::token::oauth::{self, ErrorCode, OAuthError};
-use crate::token::{Parameters, Success};
+use crate::token::{Parameters, RateLimit, Success};
 
 /// The longest body that the token endpoint reads, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -36,8 +37,8 @@ pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// How long others may keep our public documents.
 const PUBLIC_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// When to ask again while the service is not ready, in seconds.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+/// When to ask again while the service is not ready.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What stands behind these routes.
 pub trait TokenService: Send + Sync + 'static {
@@ -65,8 +66,15 @@ pub enum ExchangeFailure {
     Internal,
 }
 
-/// The routes. Another path is 404, another method on these 405.
-pub fn router<S: TokenService>(service: Arc<S>) -> Router {
+/// What the handlers share.
+struct Shared<S> {
+    service: Arc<S>,
+    limit: RateLimit,
+}
+
+/// The routes. Another path is 404, another method on these 405. `limit` holds for token requests,
+/// by the client's address as the proxy states it.
+pub fn router<S: TokenService>(service: Arc<S>, limit: RateLimit) -> Router {
     Router::new()
         .route(TOKEN_PATH, post(token::<S>))
         .route(DISCOVERY_PATH, get(discovery::<S>))
@@ -74,16 +82,21 @@ pub fn router<S: TokenService>(service: Arc<S>) -> Router {
         .method_not_allowed_fallback(async || plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))
         .fallback(async || plain(StatusCode::NOT_FOUND, "not found"))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(service)
+        .with_state(Arc::new(Shared { service, limit }))
 }
 
 /// RFC 6749 section 3.2.
 async fn token<S: TokenService>(
-    State(service): State<Arc<S>>,
+    State(shared): State<Arc<Shared<S>>>,
     uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let client = client_address(&headers);
+    if let Err(wait) = shared.limit.admit(client, Instant::now()) {
+        let why = "too many token requests from this address";
+        return retry_later(StatusCode::TOO_MANY_REQUESTS, why, wait);
+    }
     let body = match body {
         Ok(body) => body,
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -95,27 +108,23 @@ async fn token<S: TokenService>(
     if !body.is_empty() && !is_form(&headers) {
         return oauth_error(&invalid_request("the body must be application/x-www-form-urlencoded"));
     }
-    let parameters = Parameters::from_form(uri.query(), &body);
-    match service.exchange(parameters, client_address(&headers)) {
+    match shared.service.exchange(Parameters::from_form(uri.query(), &body), client) {
         Ok(success) => uncached(StatusCode::OK, &success.to_json()),
         Err(ExchangeFailure::OAuth(error)) => oauth_error(&error),
         Err(ExchangeFailure::NotReady) => {
-            let body =
-                unavailable("temporarily_unavailable", "the policies are not loaded yet; try again soon");
-            let mut response = uncached(StatusCode::SERVICE_UNAVAILABLE, &body);
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-            response
+            let why = "the policies are not loaded yet; try again soon";
+            retry_later(StatusCode::SERVICE_UNAVAILABLE, why, RETRY_AFTER)
         }
-        Err(ExchangeFailure::Internal) => uncached(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            &unavailable("server_error", "the token could not be issued"),
-        ),
+        Err(ExchangeFailure::Internal) => {
+            let body = other_error("server_error", "the token could not be issued");
+            uncached(StatusCode::INTERNAL_SERVER_ERROR, &body)
+        }
     }
 }
 
 /// OpenID Connect Discovery 1.0 section 3; RFC 8414 section 2.
-async fn discovery<S: TokenService>(State(service): State<Arc<S>>) -> Response {
-    let issuer = service.issuer();
+async fn discovery<S: TokenService>(State(shared): State<Arc<Shared<S>>>) -> Response {
+    let issuer = shared.service.issuer();
     let base = issuer.trim_end_matches('/');
     let document = json!({
         "issuer": issuer,
@@ -135,8 +144,8 @@ async fn discovery<S: TokenService>(State(service): State<Arc<S>>) -> Response {
 }
 
 /// RFC 7517 section 5.
-async fn keys<S: TokenService>(State(service): State<Arc<S>>) -> Response {
-    public(service.jwks())
+async fn keys<S: TokenService>(State(shared): State<Arc<Shared<S>>>) -> Response {
+    public(shared.service.jwks())
 }
 
 fn invalid_request(description: &str) -> OAuthError {
@@ -144,8 +153,16 @@ fn invalid_request(description: &str) -> OAuthError {
 }
 
 /// An error that RFC 6749 section 5.2 has no code for; the codes are those of section 4.1.2.1.
-fn unavailable(code: &str, description: &str) -> Value {
+fn other_error(code: &str, description: &str) -> Value {
     json!({"error": code, "error_description": description})
+}
+
+/// RFC 9110 section 10.2.3 and RFC 6585 section 4.
+fn retry_later(status: StatusCode, why: &str, wait: Duration) -> Response {
+    let mut response = uncached(status, &other_error("temporarily_unavailable", why));
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 fn oauth_error(error: &OAuthError) -> Response {

@@ -325,6 +325,29 @@ fn other_serialisations_and_encodings_are_refused() {
 }
 
 #[test]
+fn an_encrypted_token_is_told_apart() {
+    let bed = bed();
+    let token = bed.key.token(&claims());
+    let rejection = bed.refused(&format!("{token}.a.b"), Reason::MalformedToken);
+    assert!(rejection.description.contains("three parts"), "{rejection}");
+}
+
+#[test]
+fn no_token_with_any_one_character_changed_is_accepted() {
+    let bed = bed();
+    let token = bed.key.token(&claims());
+    for (at, original) in token.char_indices() {
+        for other in ['A', 'Q', '_', '.', '=', '\n'].into_iter().filter(|other| *other != original) {
+            let mut changed = token.clone().into_bytes();
+            changed[at] = other as u8;
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(bed.foreign(&changed).is_err(), "{other:?} at {at}");
+        }
+        assert!(bed.foreign(token.split_at(at).0).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
 fn ambiguous_or_deep_json_is_refused() {
     let bed = bed();
     let (header, good) = (bed.key.header().to_string(), claims().to_string());
@@ -352,4 +375,7 @@ fn tokens_over_16_kib_are_refused() {
     let room = (jws::MAX_TOKEN - sized(0).len()) * 3 / 4;
     assert!(bed.foreign(&sized(room - 4)).is_ok());
     bed.refused(&sized(room + 4), Reason::MalformedToken);
+    let told = |length: usize| bed.foreign(&"a".repeat(length)).unwrap_err().description;
+    assert!(told(jws::MAX_TOKEN).contains("three parts"));
+    assert!(told(jws::MAX_TOKEN + 1).contains("longer than 16384 bytes"));
 }

@@ -7,6 +7,8 @@ use tower::Service as _;
 use super::*;
 use crate::identity::{Claims, Principal};
 
+mod end_to_end;
+
 struct Stub {
     answer: Result<Success, ExchangeFailure>,
     asked: Mutex<Vec<(String, Option<IpAddr>)>>,
@@ -50,7 +52,7 @@ fn request(method: Method, uri: &str, headers: &[(&str, &str)], body: impl Into<
 }
 
 async fn send(service: &Arc<Stub>, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
-    let response = router(service.clone()).call(request).await.unwrap();
+    let response = router(service.clone(), RateLimit::default()).call(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
@@ -98,6 +100,24 @@ async fn failures_have_their_status_and_are_kept_by_nobody() {
         assert_eq!(headers.contains_key("retry-after"), failure == ExchangeFailure::NotReady);
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"], code);
     }
+}
+
+#[tokio::test]
+async fn each_client_has_its_own_limit() {
+    let mut routes = router(stub(Ok(success())), RateLimit::new(1, 2));
+    let mut ask = async |client: &str| {
+        let headers = [FORM, (CLIENT_ADDRESS, client)];
+        routes.call(request(Method::POST, TOKEN_PATH, &headers, "subject_token=x")).await.unwrap()
+    };
+    assert_eq!(ask("192.0.2.1").await.status(), StatusCode::OK);
+    assert_eq!(ask("192.0.2.1").await.status(), StatusCode::OK);
+    let refused = ask("192.0.2.1").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        (&refused.headers()["retry-after"], &refused.headers()["cache-control"]),
+        (&"1".parse().unwrap(), &"no-store".parse().unwrap())
+    );
+    assert_eq!(ask("192.0.2.2").await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
