@@ -4,13 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rustls_pki_types::pem::{self, SectionKind};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::identity::{KeySet, OwnIssuer};
 
@@ -25,10 +23,10 @@ pub struct SigningKeys {
 }
 
 struct SigningKey {
-    pair: EcdsaKeyPair,
+    key: EncodingKey,
+    /// The header of every token.
+    header: Header,
     kid: String,
-    /// The header of every token, encoded.
-    header: String,
 }
 
 /// A key file that cannot be used.
@@ -107,23 +105,20 @@ impl SigningKeys {
     /// # Errors
     /// A failure of the random source.
     pub(crate) fn sign(&self, claims: &Map<String, Value>) -> Result<String, SigningFailed> {
-        let payload = serde_json::to_vec(claims).map_err(|_| SigningFailed)?;
-        let input = format!("{}.{}", self.first.header, URL_SAFE_NO_PAD.encode(payload));
-        let signature =
-            self.first.pair.sign(&SystemRandom::new(), input.as_bytes()).map_err(|_| SigningFailed)?;
-        Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        jsonwebtoken::encode(&self.first.header, claims, &self.first.key).map_err(|_| SigningFailed)
     }
 
     fn from_pairs(pairs: Vec<EcdsaKeyPair>) -> Option<Self> {
-        let (mut first, mut published) = (None, Vec::<Value>::new());
+        let (mut first, mut published) = (None, JwkSet { keys: Vec::new() });
         for pair in pairs {
-            let (jwk, kid) = public_jwk(&pair)?;
-            if !published.contains(&jwk) {
-                published.push(jwk);
+            let key = EncodingKey::from_ec_der(pair.to_pkcs8v1().ok()?.as_ref());
+            let (jwk, kid) = public_jwk(&key)?;
+            if published.find(&kid).is_none() {
+                published.keys.push(jwk);
             }
-            first.get_or_insert_with(|| SigningKey::new(pair, kid));
+            first.get_or_insert_with(|| SigningKey::new(key, kid));
         }
-        let jwks = json!({"keys": published}).to_string();
+        let jwks = serde_json::to_string(&published).ok()?;
         let (public, _) = KeySet::from_jwks(jwks.as_bytes()).ok()?;
         Some(Self { first: first?, public: Arc::new(public), jwks })
     }
@@ -138,9 +133,9 @@ impl fmt::Debug for SigningKeys {
 // === impl SigningKey ===
 
 impl SigningKey {
-    fn new(pair: EcdsaKeyPair, kid: String) -> Self {
-        let header = URL_SAFE_NO_PAD.encode(json!({"alg": "ES256", "kid": kid, "typ": "JWT"}).to_string());
-        Self { pair, kid, header }
+    fn new(key: EncodingKey, kid: String) -> Self {
+        let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::ES256) };
+        Self { key, header, kid }
     }
 }
 
@@ -176,21 +171,23 @@ fn pem_problem(error: &pem::Error) -> String {
     }
 }
 
-/// The public half as a JWK, with its thumbprint as `kid`.
-fn public_jwk(pair: &EcdsaKeyPair) -> Option<(Value, String)> {
-    // The uncompressed form of SEC 1 section 2.3.3: 4, x, y.
-    let (x, y) = pair.public_key().as_ref().strip_prefix(&[4])?.split_at_checked(32)?;
-    let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-    // RFC 7638 section 3: the required members in the order of their names, without white space.
-    let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-    let kid = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
-    let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "use": "sig", "alg": "ES256"});
+/// The public half as a JWK, with its thumbprint (RFC 7638) as `kid`.
+fn public_jwk(key: &EncodingKey) -> Option<(Jwk, String)> {
+    let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256).ok()?;
+    let kid = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    jwk.common.key_id = Some(kid.clone());
     Some((jwk, kid))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{Issuers, verify_own};
+    use crate::reason::Reason;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
 
     // One key in both forms, written by OpenSSL for these tests and used nowhere else.
     const TEST_KEY_SEC1: &str = "MHcCAQEEIBSG8k74T8uFBbQVPFxL4IxuBuQlpTe+uILKo3suripVoAoGCCqGSM49\n\
@@ -277,21 +274,33 @@ mod tests {
     fn the_thumbprint_is_that_of_rfc_7638() {
         let keys = load(&[&section("PRIVATE KEY", TEST_KEY_PKCS8)]).unwrap();
         let published: Value = serde_json::from_str(keys.jwks_json()).unwrap();
-        let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(published["keys"][0].clone()).unwrap();
-        let thumbprint = jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap();
-        assert_eq!(keys.kid(), thumbprint);
+        let key = &published["keys"][0];
+        let (x, y) = (key["x"].as_str().unwrap(), key["y"].as_str().unwrap());
+        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, canonical.as_bytes());
+        assert_eq!(keys.kid(), URL_SAFE_NO_PAD.encode(digest));
+        assert_eq!(
+            (&key["alg"], &key["use"], &key["kid"]),
+            (&json!("ES256"), &json!("sig"), &json!(keys.kid()))
+        );
     }
 
     #[test]
-    fn another_library_accepts_what_is_signed() {
+    fn our_own_verification_accepts_what_is_signed() {
         let keys = SigningKeys::ephemeral().unwrap();
-        let claims = json!({"iss": "https://gw", "exp": 4_000_000_000_u64});
+        let claims = json!({
+            "iss": "https://gw", "aud": "https://gw", "sub": "fed:a", "exp": 4_000_000_000_u64,
+            "fed:iss": "https://idp", "fed:aud": "x"
+        });
         let token = keys.sign(claims.as_object().unwrap()).unwrap();
-        let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(keys.jwks_json()).unwrap();
-        let key = jsonwebtoken::DecodingKey::from_jwk(set.find(keys.kid()).unwrap()).unwrap();
-        let rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
-        let read = jsonwebtoken::decode::<Value>(&token, &key, &rules).unwrap();
-        assert_eq!((read.claims, read.header.kid.as_deref()), (claims, Some(keys.kid())));
+        let rejected =
+            verify_own(&token, &keys.issuer("https://gw"), &Issuers::new("https://gw"), 1_000_000_000);
+        assert_eq!(rejected.unwrap_err().reason, Reason::UnknownIssuer, "only its issuer is not registered");
+        let (input, _) = token.rsplit_once('.').unwrap();
+        let forged = format!("{input}.{}", URL_SAFE_NO_PAD.encode([1; 64]));
+        let rejected =
+            verify_own(&forged, &keys.issuer("https://gw"), &Issuers::new("https://gw"), 1_000_000_000);
+        assert_eq!(rejected.unwrap_err().reason, Reason::BadSignature);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The rules of the code, as tests.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its sources must fail")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
