@@ -30,10 +30,10 @@ pub(super) struct Args {
     #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
     policy_dir: PathBuf,
     /// Claims as the identity provider states them, a JSON object
-    #[arg(long, value_name = "FILE", required_unless_present = "token")]
+    #[arg(long, env = "FAAS_IAM_CLAIMS", value_name = "FILE", required_unless_present = "token")]
     claims: Option<PathBuf>,
     /// A token, of the identity provider or exchanged; its signature and times are not checked
-    #[arg(long, value_name = "FILE", conflicts_with = "claims")]
+    #[arg(long, env = "FAAS_IAM_TOKEN", value_name = "FILE", conflicts_with = "claims")]
     token: Option<PathBuf>,
     /// This service's URL, by which a token is known as an exchanged one
     #[arg(long, env = "FAAS_IAM_ISSUER", value_name = "URL")]
@@ -41,13 +41,13 @@ pub(super) struct Args {
     #[command(flatten)]
     reading: ReadingArgs,
     /// The client's address (request:SourceIp)
-    #[arg(long, value_name = "IP")]
+    #[arg(long, env = "FAAS_IAM_SOURCE_IP", value_name = "IP")]
     source_ip: Option<IpAddr>,
     /// A file with the body of the request
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "FAAS_IAM_BODY", value_name = "FILE")]
     body: Option<PathBuf>,
     /// How to print the answer
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, env = "FAAS_IAM_OUTPUT", value_enum, default_value_t)]
     output: Output,
     /// The HTTP method
     #[arg(value_name = "METHOD")]
