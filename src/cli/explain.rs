@@ -23,6 +23,7 @@ use crate::transport::{http_status, now};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("identity").args(["claims", "token"]).required(true))]
 #[command(after_help = "Exits with 0 if the request is allowed and with 2 if it is denied.\n\nExample:\n  \
     faas-iam explain --policy-dir policies --claims alice.json DELETE '/system/functions' --body body.json")]
 pub(super) struct Args {
@@ -30,10 +31,10 @@ pub(super) struct Args {
     #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
     policy_dir: PathBuf,
     /// Claims as the identity provider states them, a JSON object
-    #[arg(long, value_name = "FILE", required_unless_present = "token")]
+    #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
     /// A token, of the identity provider or exchanged; its signature and times are not checked
-    #[arg(long, value_name = "FILE", conflicts_with = "claims")]
+    #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
     /// This service's URL, by which a token is known as an exchanged one
     #[arg(long, env = "FAAS_IAM_ISSUER", value_name = "URL")]
@@ -165,9 +166,10 @@ impl Explanation<'_> {
             lines.push(format!("  answer     {} {}", http_status(verdict.reason()), self.message()));
         }
         lines.push(format!("  identity   {} of {}", principal.subject, principal.issuer));
-        let action = verdict.action.map_or("none", |action| action.name());
-        let resources: Vec<String> = verdict.resources.iter().map(ToString::to_string).collect();
-        lines.push(format!("  request    {action} on {}", resources.join(" and ")));
+        if let Some(action) = verdict.action {
+            let resources: Vec<String> = verdict.resources.iter().map(ToString::to_string).collect();
+            lines.push(format!("  request    {action} on {}", resources.join(" and ")));
+        }
         for role in roles.iter().filter(|role| role.matches != Truth::False) {
             let matches = if role.matches == Truth::True { "matches" } else { "cannot be excluded" };
             lines.push(format!("  role       {} {matches}: {}", role.role, role.policies.join(", ")));
