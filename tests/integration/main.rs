@@ -2,6 +2,7 @@
 
 mod bed;
 mod check_response;
+mod cli;
 mod decisions;
 mod envoy_bodies;
 mod envoy_config;
