@@ -143,11 +143,16 @@ fn parse(document: &str) -> Result<Value, (usize, String)> {
         underscored_numbers_as_strings: true,
     };
     serde_saphyr::from_str_with_options(document, options).map_err(|error| {
-        let line = error.location().map_or(1, |location| location.line());
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        // The library's line is the document's, not the file's, and its advice is for programmers.
+        let ends = [" at line ", ", set DuplicateKeyPolicy", "; use Option"];
+        let end = ends.iter().filter_map(|end| message.find(end)).min().unwrap_or(message.len());
+        let message = message.get(..end).unwrap_or(message);
         let hint = "a key or text that YAML reads as something else must be quoted";
-        (usize::try_from(line).unwrap_or(1), format!("cannot be parsed as YAML: {message} ({hint})"))
+        let message = format!("cannot be parsed as YAML: {message} (column {column}; {hint})");
+        (usize::try_from(line).unwrap_or(1), message)
     })
 }
 
@@ -205,6 +210,17 @@ mod tests {
         assert!(bundle.unreadable_part);
         let broken = bundle.diagnostics.iter().find(|d| d.code == Code::UnreadableDocument).unwrap();
         assert!(broken.origin.starts_with("x.yaml:8") || broken.origin.starts_with("x.yaml:9"), "{broken}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_document_is_told_once_and_for_people() {
+        let text = format!("{}---\na: 1\nb:\n  c: 2\n  c: 3\n", policy("a"));
+        let mut bundle = Bundle::default();
+        read_documents(&text, "x.yaml", &Defaults::default(), &mut bundle);
+        let [broken] = bundle.diagnostics.as_slice() else { panic!("{:?}", bundle.diagnostics) };
+        let told = broken.to_string();
+        let expected = "x.yaml:9: error[unreadable-document]: cannot be parsed as YAML: duplicate mapping key: c (column 3; ";
+        assert!(told.starts_with(expected), "{told}");
     }
 
     #[test]
