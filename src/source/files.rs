@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::Watcher;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::yaml::{self, Malformed};
 use crate::compile::{Bundle, Code, Diagnostic, Severity};
 use crate::crd::{self, Defaults};
 
@@ -91,9 +91,9 @@ fn read_file(path: &Path, defaults: &Defaults, bundle: &mut Bundle) {
 pub fn read_documents(text: &str, name: &str, defaults: &Defaults, bundle: &mut Bundle) {
     for (first_line, document) in documents(text) {
         let origin = |line: usize| format!("{name}:{line}");
-        match parse(&document) {
+        match yaml::parse(&document) {
             Ok(value) => crd::read(value, &origin(first_line), defaults, bundle),
-            Err((line, message)) => {
+            Err(Malformed { line, message }) => {
                 bundle.unreadable_part = true;
                 bundle.diagnostics.push(Diagnostic {
                     origin: origin(first_line + line.saturating_sub(1)),
@@ -133,27 +133,6 @@ fn documents(text: &str) -> Vec<(usize, String)> {
         *first_line += skipped;
     });
     documents
-}
-
-/// One document as JSON; on failure the line within it, and what is wrong.
-fn parse(document: &str) -> Result<Value, (usize, String)> {
-    // `sub: 0123` and `1_000` are texts that look like numbers: they keep their spelling.
-    let options = serde_saphyr::options! {
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-    };
-    serde_saphyr::from_str_with_options(document, options).map_err(|error| {
-        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        // The library's line is the document's, not the file's, and its advice is for programmers.
-        let ends = [" at line ", ", set DuplicateKeyPolicy", "; use Option"];
-        let end = ends.iter().filter_map(|end| message.find(end)).min().unwrap_or(message.len());
-        let message = message.get(..end).unwrap_or(message);
-        let hint = "a key or text that YAML reads as something else must be quoted";
-        let message = format!("cannot be parsed as YAML: {message} (column {column}; {hint})");
-        (usize::try_from(line).unwrap_or(1), message)
-    })
 }
 
 /// Calls `changed` with the directory's objects whenever they may have changed, until it is dropped.
@@ -213,17 +192,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_document_is_told_once_and_for_people() {
-        let text = format!("{}---\na: 1\nb:\n  c: 2\n  c: 3\n", policy("a"));
-        let mut bundle = Bundle::default();
-        read_documents(&text, "x.yaml", &Defaults::default(), &mut bundle);
-        let [broken] = bundle.diagnostics.as_slice() else { panic!("{:?}", bundle.diagnostics) };
-        let told = broken.to_string();
-        let expected = "x.yaml:9: error[unreadable-document]: cannot be parsed as YAML: duplicate mapping key: c (column 3; ";
-        assert!(told.starts_with(expected), "{told}");
-    }
-
-    #[test]
     fn origins_name_the_line_where_the_object_begins() {
         let text = format!("\n# comment\n{}--- # next\n\n{}", policy("a"), policy("b"));
         let mut bundle = Bundle::default();
@@ -239,12 +207,6 @@ mod tests {
         read_documents(&text, "x.yaml", &Defaults::default(), &mut bundle);
         assert_eq!(names(&bundle), ["a", "b"]);
         assert!(!bundle.unreadable_part, "{:?}", bundle.diagnostics);
-    }
-
-    #[test]
-    fn texts_that_look_like_numbers_keep_their_spelling() {
-        assert_eq!(parse("[0123, 1_000, 12, '7']").unwrap(), serde_json::json!(["0123", "1_000", 12, "7"]));
-        assert!(parse("a: 1\na: 2").is_err(), "a repeated key must be refused");
     }
 
     #[test]
