@@ -64,6 +64,59 @@ async fn a_callback_must_be_one_allowed_url() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_api_token_reaches_no_function_in_whatever_form() -> Result<()> {
+    let stack = Stack::start(Setup::new(grant("alice", "*", "*"))).await?;
+    let token = stack.token("alice").await?;
+    let (payload, _) = token.rsplit_once('.').unwrap_or_default();
+    for form in [
+        format!("Bearer {token}"),
+        format!("bearer\t {token}"),
+        token.clone(),
+        format!("Basic dTpw, Bearer {token}"),
+        format!("Token token=\"{token}\""),
+        format!("Bearer:{token}"),
+        format!("Bearer {payload}.{}", "A".repeat(86)),
+    ] {
+        for (method, target) in [("GET", "/function/f"), ("POST", "/async-function/f.dev/x")] {
+            let (answer, upstream) = stack.call(method, target, Some(&form)).await?;
+            assert_eq!((answer.status, upstream), (401, None), "{form}: {}", answer.text());
+        }
+    }
+    let second = [("Authorization", "Basic dTpw"), ("Authorization", &bearer(&token))];
+    assert_eq!(stack.send("GET", "/function/f", &second, b"").await?.status, 401);
+    assert_eq!(stack.send("GET", "/system/info", &second, b"").await?.status, 401);
+    assert!(stack.upstream()?.is_none());
+    // Tokens and passwords of others are the function's own affair.
+    for own in ["Basic dTpw".to_owned(), bearer(&stack.id_token("alice")?), "Digest a=b".to_owned()] {
+        let (answer, upstream) = stack.call("GET", "/function/f", Some(&own)).await?;
+        assert_eq!((answer.status, upstream), (200, Some(Some(own))));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_dashboard_where_it_is_open_serves_its_files_and_no_api() -> Result<()> {
+    let stack = Stack::start(Setup::with_flags(grant("alice", "IAM:Review", "*"), &["--ui=open"])).await?;
+    let token = bearer(&stack.token("alice").await?);
+    for authorization in [None, Some(token.as_str()), Some("Bearer garbage")] {
+        for target in ["/", "/ui/", "/ui/index.html", "/ui/a/b.js?v=1"] {
+            let (answer, upstream) = stack.call("GET", target, authorization).await?;
+            assert_eq!(upstream, Some(Some(basic(USER, PASSWORD))), "{target}: {}", answer.text());
+        }
+        for (method, target) in [
+            ("GET", "/system/functions"),
+            ("POST", "/ui/"),
+            ("GET", "/ui"),
+            ("GET", "/ui/%2e%2e/system/info"),
+        ] {
+            let (answer, upstream) = stack.call(method, target, authorization).await?;
+            assert!(answer.status >= 400 && upstream.is_none(), "{method} {target}: {}", answer.status);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_opens_a_system_namespace() -> Result<()> {
     let stack = Stack::start(Setup::new(grant("all", "*", "*"))).await?;
     let token = bearer(&stack.token("all").await?);

@@ -1,6 +1,7 @@
 //! What is edited is in force without a restart, whole, and only what is broken is closed.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -69,6 +70,49 @@ async fn a_burst_of_changes_ends_in_the_last_state_with_few_snapshots() -> Resul
     let series = format!("faas_iam_snapshot_info{{revision=\"{}\"}} 1", info.revision);
     assert!(metrics.contains(&series), "{metrics}");
     Ok(())
+}
+
+/// The kubelet writes a new folder and turns the link `..data` to it.
+#[tokio::test]
+async fn a_mounted_config_map_is_followed_when_it_changes() -> Result<()> {
+    let mount = tempfile::tempdir()?;
+    let path = |name: &str| mount.path().join(name);
+    let publish = |version: &str, text: &str| -> Result<()> {
+        fs::create_dir(path(version))?;
+        fs::write(path(version).join("objects.yaml"), text)?;
+        symlink(version, path("..data_tmp"))?;
+        Ok(fs::rename(path("..data_tmp"), path("..data"))?)
+    };
+    publish("..1", &grant("alice", "Function:List", "dev:*"))?;
+    symlink("..data/objects.yaml", path("objects.yaml"))?;
+    let policy_flag = Some(format!("--policy-dir={}", mount.path().display()));
+    let stack = Stack::start(Setup { policy_flag, ..Setup::new("") }).await?;
+    let issuer = objects::issuer(&stack.provider.issuer, CLIENT_ID);
+    publish("..2", &(grant("alice", "Function:List", "dev:*") + &issuer))?;
+    let token = stack.token("alice").await?;
+    assert_eq!(stack.get(&token, LIST).await?, 200);
+    publish("..3", &(grant("alice", "Function:List", "other:*") + &issuer))?;
+    fs::remove_dir_all(path("..2"))?;
+    stack.until_status(&token, LIST, 403).await?;
+    publish("..4", &(grant("alice", "Function:List", "dev:*") + &issuer))?;
+    fs::remove_dir_all(path("..3"))?;
+    stack.until_status(&token, LIST, 200).await
+}
+
+#[tokio::test]
+async fn without_its_directory_the_service_trusts_nobody_until_it_is_back() -> Result<()> {
+    let stack = Stack::start(Setup::new(grant("alice", "Function:List", "dev:*"))).await?;
+    let token = stack.token("alice").await?;
+    fs::rename(stack.path("policies"), stack.path("away"))?;
+    stack.until_status(&token, LIST, 401).await?;
+    let admin = connect(&format!("http://{}", stack.service.ports.admin)).await?;
+    let info = snapshot_info(admin, None).await??;
+    assert!(info.diagnostics.iter().any(|found| found.code == "unreadable-file"), "{:?}", info.diagnostics);
+    fs::rename(stack.path("away"), stack.path("policies"))?;
+    stack.until_status(&token, LIST, 200).await?;
+    // Changes of the directory that came back are noticed as well.
+    stack.write_objects("objects.yaml", &grant("alice", "Function:List", "other:*"))?;
+    stack.until_status(&token, LIST, 403).await
 }
 
 #[tokio::test]
