@@ -27,13 +27,16 @@ pub(super) async fn objects(
     health: HealthReporter,
 ) -> anyhow::Result<()> {
     let shown = directory.display().to_string();
+    // Once: a service that has begun to stop does not come back because an object is edited.
+    let mut health = Some(health);
     let publish = |loaded: std::io::Result<Bundle>| {
         let bundle = loaded.unwrap_or_else(|error| gone(&shown, &error));
         if state.publish_objects(bundle) {
             report(&state);
         }
-        let health = health.clone();
-        tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
+        if let Some(health) = health.take() {
+            tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
+        }
     };
     files::watch(directory, defaults, publish)
         .await

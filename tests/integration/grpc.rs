@@ -20,6 +20,7 @@ use faas_iam::transport::admin::Admin;
 use faas_iam::transport::admin::pb::GetSnapshotInfoRequest;
 use faas_iam::transport::admin::pb::snapshot_service_server::SnapshotService as _;
 use prost::Message as _;
+use rustix::process::Signal;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -41,7 +42,7 @@ const MIB: usize = 1024 * 1024;
 struct Alone {
     process: Process,
     admin: SocketAddr,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl Alone {
@@ -61,7 +62,7 @@ impl Alone {
         wait_for_ok(&mut process, &format!("http://{admin}/readyz"), PATIENCE).await?;
         let address = if grpc.starts_with("unix:") { grpc } else { format!("http://{grpc}") };
         let channel = connect(&address).await?;
-        Ok((Self { process, admin, _files: files }, channel))
+        Ok((Self { process, admin, files }, channel))
     }
 }
 
@@ -116,9 +117,28 @@ async fn health_reflection_and_checks_work_over_tcp_and_over_a_unix_socket() -> 
         tokio::task::block_in_place(|| alone.process.stop());
         assert_eq!(alone.process.exited().and_then(|status| status.code()), Some(0));
         if let Some(path) = grpc.strip_prefix("unix:") {
-            let path = path.replace("{dir}", &alone._files.path().display().to_string());
+            let path = path.replace("{dir}", &alone.files.path().display().to_string());
             assert!(!std::path::Path::new(&path).exists(), "the socket is left behind");
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stopping_service_is_not_serving_whatever_is_edited_meanwhile() -> Result<()> {
+    let (mut alone, channel) = Alone::start(&loopback(free_port()?).to_string()).await?;
+    let mut client = HealthClient::new(channel);
+    let mut status = async || {
+        let asked = HealthCheckRequest { service: AUTHORIZATION.to_owned() };
+        client.check(asked).await.map(|answer| answer.into_inner().status())
+    };
+    alone.process.signal(Signal::TERM)?;
+    // Both ends of the loops are right: the service is gone after a second.
+    while matches!(status().await, Ok(ServingStatus::Serving)) {}
+    std::fs::write(alone.files.path().join("policies/new.yaml"), grant("alice", "*", "*"))?;
+    while let Ok(seen) = status().await {
+        assert_eq!(seen, ServingStatus::NotServing);
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }
