@@ -62,6 +62,7 @@ async fn logs_and_metrics_hold_no_token_and_no_password() -> Result<()> {
     stack.envoy.process.stop();
     let log = stack.service.process.output();
     assert!(log.contains("DEBUG") && log.contains("decision_id"), "nothing was logged: {log}");
+    assert!(!log.contains('\u{1b}'), "a log in a file has escape sequences");
 
     let mut secrets = vec![
         "canary".to_owned(),
