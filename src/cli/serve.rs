@@ -129,8 +129,10 @@ impl Args {
         };
         telemetry::init_logs(self.log_format == LogFormat::Json);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(service::run(config))?;
-        Ok(Exit::Success)
+        let ended = runtime.block_on(service::run(config));
+        // Whoever still reads a file, on a file system that hangs, is not waited for.
+        runtime.shutdown_background();
+        ended.map(|()| Exit::Success)
     }
 
     /// What the arguments mean; a message where they do not go together.

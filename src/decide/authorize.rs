@@ -97,7 +97,9 @@ pub enum Upstream {
         /// The value that the query parameter `namespace` is given.
         set_namespace: Option<String>,
     },
-    /// Elsewhere, as it is: the gateway's credentials are never added.
+    /// To a route that asks for no identity: nobody's credentials go there.
+    Anonymous,
+    /// To a function, as it is: the gateway's credentials are never added.
     Unchanged,
 }
 
@@ -143,7 +145,7 @@ pub fn authorize(snapshot: &Snapshot, settings: &Settings, inquiry: &Inquiry<'_>
             let refused = Refused { allow: refusal.allow, ..Refused::new(refusal.reason, refusal.message) };
             Verdict::refuse(refused)
         }
-        Ok(Access::Public) => Verdict::allow(Permit::public(), Upstream::Unchanged),
+        Ok(Access::Public) => Verdict::allow(Permit::public(), Upstream::Anonymous),
         Ok(Access::StaticFile) => Verdict::allow(Permit::public(), Upstream::Gateway { set_namespace: None }),
         Ok(Access::Closed(closed)) => Verdict::refuse(closed.into()),
         Ok(Access::Api(call)) => api(snapshot, inquiry, call),

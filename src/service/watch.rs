@@ -27,14 +27,15 @@ pub(super) async fn objects(
     state: Arc<State>,
     health: HealthReporter,
 ) -> anyhow::Result<()> {
-    let mut starting = Some(health);
     let shown = directory.display().to_string();
+    // Once: a service that has begun to stop does not come back because an object is edited.
+    let mut health = Some(health);
     let publish = |loaded: std::io::Result<Bundle>| {
         let bundle = loaded.unwrap_or_else(|error| gone(&shown, &error));
         if state.publish_objects(bundle) {
             report(&state);
         }
-        if let Some(health) = starting.take() {
+        if let Some(health) = health.take() {
             tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
         }
     };

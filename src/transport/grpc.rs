@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tokio::net::{TcpListener, UnixListener};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::ext_authz::ExtAuthz;
@@ -118,7 +118,8 @@ pub async fn serve(
     let router = router(ext_authz, health)?;
     match listener {
         GrpcListener::Tcp(listener) => {
-            let incoming = TcpListenerStream::new(listener);
+            // The server's own setting counts only for listeners that it makes itself.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             router.serve_with_incoming_shutdown(incoming, shutdown).await?;
         }
         GrpcListener::Unix(listener, _file) => {
@@ -137,7 +138,6 @@ fn router(ext_authz: ExtAuthz, health: HealthServer<impl Health>) -> anyhow::Res
     Ok(Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .tcp_nodelay(true)
         .add_service(health)
         .add_service(reflection)
         .add_service(AuthorizationServer::new(ext_authz).max_decoding_message_size(MAX_CHECK)))

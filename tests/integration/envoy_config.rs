@@ -260,14 +260,7 @@ async fn logs_arrive_while_they_are_written() -> Result<()> {
 /// The lines that are commented out beside the virtual host.
 #[tokio::test]
 async fn a_context_extension_reaches_the_service_on_every_route() -> Result<()> {
-    let bed = Bed::start_changed(|config| {
-        config
-            .replace("# typed_per_filter_config:", "typed_per_filter_config:")
-            .replace("#   envoy.filters.http.ext_authz:", "  envoy.filters.http.ext_authz:")
-            .replace("#     \"@type\"", "    \"@type\"")
-            .replace("#     check_settings:", "    check_settings:")
-    })
-    .await?;
+    let bed = Bed::start_changed(envoy::accepting_admin).await?;
     for target in ["/system/info", "/system/functions", "/system/secrets"] {
         bed.send("POST", target, &[], b"{}").await?;
         bed.gateway.reset();

@@ -7,6 +7,17 @@ mod cli;
 mod decisions;
 mod envoy_bodies;
 mod envoy_config;
+mod exchange;
+mod function_plane;
+mod grpc;
+mod grpc_client;
+mod live;
+mod objects;
+mod resilience;
+mod route_matrix;
+mod route_rows;
+mod secrecy;
+mod stack;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -131,6 +131,15 @@ pub(crate) fn render(shipped: &str, addresses: &Addresses) -> Result<String> {
     Ok(config)
 }
 
+/// The configuration with the lines that let routes accept the gateway's administrator.
+pub(crate) fn accepting_admin(config: String) -> String {
+    config
+        .replace("# typed_per_filter_config:", "typed_per_filter_config:")
+        .replace("#   envoy.filters.http.ext_authz:", "  envoy.filters.http.ext_authz:")
+        .replace("#     \"@type\"", "    \"@type\"")
+        .replace("#     check_settings:", "    check_settings:")
+}
+
 /// The Envoy binary: `ENVOY_BIN`, or the one that `make tools` installs.
 pub(crate) fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("ENVOY_BIN") {

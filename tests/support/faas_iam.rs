@@ -32,6 +32,7 @@ pub(crate) struct FaasIam {
     pub(crate) process: Process,
     binary: PathBuf,
     flags: Vec<String>,
+    log_level: &'static str,
     dir: PathBuf,
 }
 
@@ -50,11 +51,22 @@ impl FaasIam {
     /// Starts `BINARY serve` with `flags` and the listen flags, and waits until it is ready. Its
     /// log is `DIR/faas-iam.log`.
     pub(crate) async fn start(binary: &Path, flags: &[String], ports: Ports, dir: &Path) -> Result<Self> {
-        let process = Process::start("faas-iam", command(binary, flags, ports), dir)?;
-        let mut service =
-            Self { ports, process, binary: binary.to_owned(), flags: flags.to_owned(), dir: dir.to_owned() };
+        let mut service = Self::spawn(binary, flags, ports, "info", dir)?;
         service.wait_until_ready().await?;
         Ok(service)
+    }
+
+    /// The same with a log level, and without waiting.
+    pub(crate) fn spawn(
+        binary: &Path,
+        flags: &[String],
+        ports: Ports,
+        log_level: &'static str,
+        dir: &Path,
+    ) -> Result<Self> {
+        let process = Process::start("faas-iam", command(binary, flags, ports, log_level), dir)?;
+        let (binary, flags, dir) = (binary.to_owned(), flags.to_owned(), dir.to_owned());
+        Ok(Self { ports, process, binary, flags, log_level, dir })
     }
 
     /// Ends it at once (SIGKILL); nothing answers on its ports until [`restart`](Self::restart).
@@ -65,20 +77,22 @@ impl FaasIam {
     /// Stops it, starts it with the same flags on the same ports, and waits until it is ready.
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.process.stop();
-        let command = command(&self.binary, &self.flags, self.ports);
+        let command = command(&self.binary, &self.flags, self.ports, self.log_level);
         self.process = Process::start("faas-iam", command, &self.dir)?;
         self.wait_until_ready().await
     }
 
-    async fn wait_until_ready(&mut self) -> Result<()> {
+    /// Waits until `/readyz` says so.
+    pub(crate) async fn wait_until_ready(&mut self) -> Result<()> {
         let url = format!("http://{}/readyz", self.ports.admin);
         wait_for_ok(&mut self.process, &url, READY_WITHIN).await
     }
 }
 
-fn command(binary: &Path, flags: &[String], ports: Ports) -> Command {
+fn command(binary: &Path, flags: &[String], ports: Ports, log_level: &str) -> Command {
     let mut command = Command::new(binary);
     command
+        .env("RUST_LOG", log_level)
         .arg("serve")
         .args(flags)
         .arg(format!("--grpc-listen={}", ports.grpc))

@@ -108,16 +108,19 @@ fn wire(reason: Reason) -> Wire {
 }
 
 fn ok(upstream: &Upstream, envelope: &Envelope<'_>) -> OkHttpResponse {
-    let Upstream::Gateway { set_namespace } = upstream else { return OkHttpResponse::default() };
     let mut response = OkHttpResponse::default();
-    match envelope.gateway_authorization {
-        Some(value) => response.headers.push(header("authorization", value)),
-        // The client's token is for us, not for the gateway.
-        None => response.headers_to_remove.push("authorization".to_owned()),
+    match (upstream, envelope.gateway_authorization) {
+        (Upstream::Unchanged, _) => {}
+        (Upstream::Gateway { .. }, Some(value)) => response.headers.push(header("authorization", value)),
+        // The client's token is for us, not for what stands behind us.
+        (Upstream::Gateway { .. }, None) | (Upstream::Anonymous, _) => {
+            response.headers_to_remove.push("authorization".to_owned());
+        }
     }
-    let set =
-        set_namespace.iter().map(|value| QueryParameter { key: "namespace".into(), value: value.clone() });
-    response.query_parameters_to_set.extend(set);
+    if let Upstream::Gateway { set_namespace: Some(value) } = upstream {
+        let parameter = QueryParameter { key: "namespace".into(), value: value.clone() };
+        response.query_parameters_to_set.push(parameter);
+    }
     response
 }
 
