@@ -45,11 +45,7 @@ impl Authorization for ExtAuthz {
         let request = request.into_inner();
         let decision_id = Ulid::new().to_string();
         let loaded = self.state.current();
-        // A panic is a defect of ours, and no answer at all; the client gets one that refuses.
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.verdict(&request, loaded.as_deref())))
-            .unwrap_or_else(|_| {
-                Verdict::refuse(Refused::new(Reason::InternalError, "the service failed; see its log"))
-            });
+        let verdict = guarded(|| self.verdict(&request, loaded.as_deref()));
         let gateway_authorization = self.gateway.as_ref().map(|gateway| gateway.authorization());
         let response = check_response(
             &verdict,
@@ -91,6 +87,14 @@ impl ExtAuthz {
     }
 }
 
+/// The verdict of `decide`. A panic is a defect of ours, and no verdict; the client gets one that
+/// refuses.
+fn guarded(decide: impl FnOnce() -> Verdict) -> Verdict {
+    catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| {
+        Verdict::refuse(Refused::new(Reason::InternalError, "the service failed; see its log"))
+    })
+}
+
 /// What may stand in a log: no query, no claim but by the decision's id.
 fn log(request: &CheckRequest, verdict: &Verdict, decision_id: &str) {
     let incoming = Incoming::read(request);
@@ -99,5 +103,17 @@ fn log(request: &CheckRequest, verdict: &Verdict, decision_id: &str) {
     match verdict.reason() {
         Reason::InternalError => tracing::error!(decision_id, method, path, reason, "check failed"),
         _ => tracing::debug!(decision_id, method, path, reason, allowed, "check"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_refusal() {
+        let verdict = guarded(|| panic!("a defect"));
+        assert_eq!(verdict.reason(), Reason::InternalError);
+        assert_eq!(http_status(verdict.reason()), 503);
     }
 }
