@@ -129,8 +129,10 @@ impl Args {
         };
         telemetry::init_logs(self.log_format == LogFormat::Json);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(service::run(config))?;
-        Ok(Exit::Success)
+        let result = runtime.block_on(service::run(config));
+        // A read from a disk that does not answer must not keep the process from its end.
+        runtime.shutdown_background();
+        result.map(|()| Exit::Success)
     }
 
     /// What the arguments mean; a message where they do not go together.

@@ -5,7 +5,8 @@
 //! one that cannot be parsed closes what is in it and leaves the others in force.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const QUIET: Duration = Duration::from_millis(50);
 const LONGEST_BURST: Duration = Duration::from_millis(500);
 /// The directory is read again this often even if no change was reported (network file systems).
 const RESCAN: Duration = Duration::from_secs(5);
+
+/// The longest file that is read, in bytes. A ConfigMap holds one megabyte.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// Reads a directory, or one file.
 ///
@@ -63,6 +67,11 @@ fn list(
             list(&path, visited, files, bundle).unwrap_or_else(|error| unreadable(&path, &error, bundle));
         } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             files.push(path);
+        } else if path.is_symlink()
+            && let Err(error) = path.metadata()
+        {
+            // It may have led to a directory.
+            unreadable(&path, &error, bundle);
         }
     }
     Ok(())
@@ -81,10 +90,24 @@ fn unreadable(path: &Path, error: &io::Error, bundle: &mut Bundle) {
 }
 
 fn read_file(path: &Path, defaults: &Defaults, bundle: &mut Bundle) {
-    match std::fs::read_to_string(path) {
+    match read_text(path) {
         Ok(text) => read_documents(&text, &path.display().to_string(), defaults, bundle),
         Err(error) => unreadable(path, &error, bundle),
     }
+}
+
+/// The text of a regular file of reasonable length: a pipe would block for ever, and a device may
+/// have no end.
+fn read_text(path: &Path) -> io::Result<String> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("it is longer than {MAX_FILE} bytes")));
+    }
+    Ok(text)
 }
 
 /// Reads the YAML documents of a text. `name` says where it stands in diagnostics.
@@ -137,10 +160,12 @@ fn documents(text: &str) -> Vec<(usize, String)> {
 
 /// One document as JSON; on failure the line within it, and what is wrong.
 fn parse(document: &str) -> Result<Value, (usize, String)> {
-    // `sub: 0123` and `1_000` are texts that look like numbers: they keep their spelling.
+    // `sub: 0123` and `1_000` are texts that look like numbers: they keep their spelling. Booleans
+    // are those of YAML 1.2: `no` is a country and `y` a name.
     let options = serde_saphyr::options! {
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
+        strict_booleans: true,
     };
     serde_saphyr::from_str_with_options(document, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
@@ -228,7 +253,34 @@ mod tests {
     #[test]
     fn texts_that_look_like_numbers_keep_their_spelling() {
         assert_eq!(parse("[0123, 1_000, 12, '7']").unwrap(), serde_json::json!(["0123", "1_000", 12, "7"]));
+        assert_eq!(
+            parse("[no, off, y, True, false]").unwrap(),
+            serde_json::json!(["no", "off", "y", true, false])
+        );
         assert!(parse("a: 1\na: 2").is_err(), "a repeated key must be refused");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_unreadable_and_delays_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.yaml"), policy("a")).unwrap();
+        assert!(!load(dir.path(), &Defaults::default()).unwrap().unreadable_part);
+        let (pipe, device) = (dir.path().join("pipe.yaml"), dir.path().join("device.yaml"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("team")).unwrap();
+        let endless = File::create(dir.path().join("long.yaml")).unwrap();
+        endless.set_len(MAX_FILE + 1).unwrap();
+
+        let (sender, loaded) = std::sync::mpsc::channel();
+        let path = dir.path().to_owned();
+        std::thread::spawn(move || sender.send(load(&path, &Defaults::default()).unwrap()));
+        let bundle = loaded.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(names(&bundle), ["a"]);
+        assert!(bundle.unreadable_part);
+        let origins: Vec<_> = bundle.diagnostics.iter().filter(|d| d.code == Code::UnreadableFile).collect();
+        assert_eq!(origins.len(), 4, "{origins:?}");
     }
 
     #[test]
