@@ -200,7 +200,11 @@ pub async fn watch(
             Ok(loaded) => changed(loaded),
             Err(error) => changed(Err(io::Error::other(error))),
         }
-        let _rescan = tokio::time::timeout(RESCAN, events.recv()).await;
+        if tokio::time::timeout(RESCAN, events.recv()).await.is_err() {
+            // A directory that was removed and made again is another one to the operating system.
+            let _not_watched = watcher.unwatch(&directory);
+            let _gone = watcher.watch(&directory, notify::RecursiveMode::Recursive);
+        }
         let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, events.recv()).await {} };
         let _endless = tokio::time::timeout(LONGEST_BURST, quiet).await;
     }
@@ -303,5 +307,35 @@ mod tests {
         assert!(load(&dir.path().join("missing"), &Defaults::default()).is_err());
         std::os::unix::fs::symlink(dir.path(), dir.path().join("circle")).unwrap();
         assert_eq!(names(&load(dir.path(), &Defaults::default()).unwrap()), ["linked", "deep"]);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_made_again_is_watched_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("policies");
+        let fill = |name: &str| std::fs::write(directory.join("a.yaml"), policy(name)).unwrap();
+        std::fs::create_dir(&directory).unwrap();
+        fill("first");
+        let (sender, mut loaded) = mpsc::unbounded_channel();
+        let publish = move |bundle: io::Result<Bundle>| {
+            let _over = sender.send(bundle.map_or_else(|_| "gone".into(), |bundle| names(&bundle).concat()));
+        };
+        let watching = tokio::spawn(watch(directory.clone(), Defaults::default(), publish));
+        let mut until = async |wanted: &str, limit: Duration| {
+            let seen = async { while loaded.recv().await.is_some_and(|found| found != wanted) {} };
+            tokio::time::timeout(limit, seen).await.unwrap_or_else(|_| panic!("{wanted} not seen in time"));
+        };
+        until("first", RESCAN).await;
+        std::fs::remove_dir_all(&directory).unwrap();
+        until("gone", RESCAN).await;
+        std::fs::create_dir(&directory).unwrap();
+        fill("second");
+        until("second", RESCAN * 2).await;
+        for name in ["third", "fourth"] {
+            tokio::time::sleep(QUIET * 4).await;
+            fill(name);
+            until(name, RESCAN / 5).await;
+        }
+        watching.abort();
     }
 }
