@@ -1,6 +1,7 @@
 //! What the service tells about its own work: logs and counters.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_subscriber::EnvFilter;
@@ -12,8 +13,9 @@ use crate::state::Loaded;
 /// Writes logs to standard error, as lines or as JSON. `RUST_LOG` sets what is logged.
 pub fn init_logs(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { builder.json().init() } else { builder.with_target(false).init() }
+    if json { builder.json().init() } else { builder.with_ansi(colours).with_target(false).init() }
 }
 
 /// Counters. Labels come from closed lists only, so that no client can make series.

@@ -279,7 +279,9 @@ mod tests {
 
         let (sender, loaded) = std::sync::mpsc::channel();
         let path = dir.path().to_owned();
-        std::thread::spawn(move || sender.send(load(&path, &Defaults::default()).unwrap()));
+        std::thread::spawn(move || {
+            let _timed_out = sender.send(load(&path, &Defaults::default()).unwrap());
+        });
         let bundle = loaded.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(names(&bundle), ["a"]);
         assert!(bundle.unreadable_part);
