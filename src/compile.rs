@@ -30,7 +30,6 @@ pub fn compile(bundle: &Bundle, keys: &IssuerKeys, own: &OwnIssuer) -> (Snapshot
     let issuers = linker.issuers(keys, own);
     let policies = linker.policies();
     let roles = linker.roles(&policies);
-    let functions = bundle.functions.iter().filter(|function| function.spec.jwt_auth);
     let snapshot = Snapshot {
         revision: revision(bundle),
         counts: Counts {
@@ -38,9 +37,8 @@ pub fn compile(bundle: &Bundle, keys: &IssuerKeys, own: &OwnIssuer) -> (Snapshot
             policies: bundle.policies.len(),
             roles: bundle.roles.len(),
         },
-        functions_with_auth: functions
-            .map(|f| (f.reference.namespace.clone(), f.spec.name.clone()))
-            .collect(),
+        functions: linker.functions(),
+        unknown_functions: bundle.unreadable_part,
         issuers,
         own: own.clone(),
         roles: RoleIndex::new(roles),
@@ -152,6 +150,17 @@ impl<'a> Linker<'a> {
             linked.push(Arc::new(LinkedRole { reference: object.reference.clone(), role, policies: named }));
         }
         linked
+    }
+
+    /// A function asks for tokens if one of the objects about it does, or may.
+    fn functions(&self) -> BTreeMap<(String, String), bool> {
+        let mut functions = BTreeMap::new();
+        for object in &self.bundle.functions {
+            let key = (object.reference.namespace.clone(), object.spec.name.clone());
+            let asks = object.spec.jwt_auth || self.duplicates.contains(&object.reference);
+            *functions.entry(key).or_default() |= asks;
+        }
+        functions
     }
 
     /// A Policy that does not exist grants nothing and denies nothing, unless it may stand in a part

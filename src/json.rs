@@ -1,18 +1,29 @@
 //! JSON that every reader understands alike: a member name may stand only once in an object, at any
 //! depth. (RFC 8259 section 4 leaves the meaning of repeated names open, and readers differ.)
+//!
+//! A text may hold [`MAX_VALUES`] values at most: in memory, one of a few bytes takes a hundred times
+//! its length, and some of these texts come from strangers.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+/// The most values that a text may hold, at all depths together.
+pub const MAX_VALUES: usize = 20_000;
 
 /// Parses `bytes` as one JSON value, the whole of it, and refuses repeated member names.
 ///
 /// # Errors
-/// Malformed JSON, invalid UTF-8, trailing data, nesting deeper than 128, a repeated member name.
-/// The message never quotes a value.
+/// Malformed JSON, invalid UTF-8, trailing data, nesting deeper than 128, a repeated member name, more
+/// than [`MAX_VALUES`] values. The message never quotes a value.
 pub fn parse_unambiguous(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice::<Unambiguous>(bytes).map(|Unambiguous(value)| value)
+    let left = Cell::new(MAX_VALUES);
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Unambiguous { left: &left }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 /// As [`parse_unambiguous`], for the text of one JSON object.
@@ -26,17 +37,23 @@ pub fn parse_unambiguous_object(bytes: &[u8]) -> Result<Map<String, Value>, serd
     }
 }
 
-struct Unambiguous(Value);
+/// Reads one value, as long as there may be more of them.
+#[derive(Clone, Copy)]
+struct Unambiguous<'a> {
+    left: &'a Cell<usize>,
+}
 
-impl<'de> Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor).map(Unambiguous)
+impl<'de> DeserializeSeed<'de> for Unambiguous<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        self.left.set(left);
+        deserializer.deserialize_any(self)
     }
 }
 
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
+impl<'de> Visitor<'de> for Unambiguous<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +90,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(Unambiguous(item)) = seq.next_element()? {
+        while let Some(item) = seq.next_element_seed(self)? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -82,7 +99,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            let Unambiguous(value) = map.next_value()?;
+            let value = map.next_value_seed(self)?;
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member name stands twice in one object"));
             }
@@ -114,6 +131,16 @@ mod tests {
         }
         refused(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
         assert!(parse_unambiguous(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn refuses_more_values_than_it_may_hold_wherever_they_stand() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
+        assert!(parse_unambiguous(list(MAX_VALUES).as_bytes()).is_ok());
+        refused(&list(MAX_VALUES + 1));
+        refused(&format!(r#"{{"a":[{}0]}}"#, r#"{"":0},"#.repeat(MAX_VALUES / 2)));
+        let members: Vec<_> = (0..MAX_VALUES).map(|i| format!(r#""{i}":0"#)).collect();
+        refused(&format!("{{{}}}", members.join(",")));
     }
 
     #[test]

@@ -140,7 +140,9 @@ impl Args {
         let issuer: http::Uri =
             self.issuer.parse().map_err(|_| format!("--issuer: `{}` is no URL", self.issuer))?;
         let scheme = issuer.scheme_str();
-        if !matches!(scheme, Some("https" | "http")) || issuer.query().is_some() || self.issuer.contains('#')
+        if !matches!(scheme, Some("https" | "http"))
+            || issuer.query().is_some()
+            || self.issuer.contains(['#', '@'])
         {
             return Err(format!("--issuer: `{}` is not the http or https URL of the gateway", self.issuer));
         }
@@ -201,5 +203,35 @@ impl ReadingArgs {
             FunctionAuthArg::Required => FunctionAuth::Required,
         };
         Ok(Settings { rules, function_auth })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_issuer_is_a_plain_url() {
+        let config = |issuer: &str| {
+            let typed = ["faas-iam", "--policy-dir", "policies", "--issuer", issuer];
+            Only::try_parse_from(typed).unwrap().args.config()
+        };
+        for issuer in
+            ["https://gateway.example.com", "https://gateway.example.com/base/", "http://127.0.0.1:8080"]
+        {
+            assert_eq!(config(issuer).unwrap().issuer, issuer);
+        }
+        for issuer in ["gateway", "ftp://gateway", "https://g/?x", "https://g/#x", "https://user:password@g"]
+        {
+            assert!(config(issuer).is_err(), "{issuer}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What every decision reads: linked, indexed, immutable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,8 +23,10 @@ pub struct Snapshot {
     pub own: OwnIssuer,
     /// How many objects of each kind there are.
     pub counts: Counts,
-    /// Functions that ask for function tokens, as (namespace, name).
-    pub functions_with_auth: BTreeSet<(String, String)>,
+    /// Whether a function asks for function tokens, by namespace and name.
+    pub(super) functions: BTreeMap<(String, String), bool>,
+    /// Whether a function that is not known does: set while a part of the source cannot be read.
+    pub(super) unknown_functions: bool,
     pub(super) roles: RoleIndex,
 }
 
@@ -106,7 +108,8 @@ impl Snapshot {
 
     /// Whether a function asks for function tokens.
     pub fn asks_for_token(&self, namespace: &str, name: &str) -> bool {
-        self.functions_with_auth.contains(&(namespace.to_owned(), name.to_owned()))
+        let known = self.functions.get(&(namespace.to_owned(), name.to_owned()));
+        known.copied().unwrap_or(self.unknown_functions)
     }
 }
 

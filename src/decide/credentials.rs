@@ -31,13 +31,24 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Every part of the header that could be a token to some reader, scheme or not.
+    /// Every part of the header that could be a token to some reader, whatever stands around it.
     pub fn candidates(authorization: Option<&'a str>) -> impl Iterator<Item = &'a str> {
-        authorization
-            .unwrap_or_default()
-            .split([' ', ',', '\t', '=', '"', ';', ':'])
-            .filter(|part| part.contains('.'))
+        let outside = |c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c);
+        authorization.unwrap_or_default().split(outside).flat_map(|run| {
+            let starts = std::iter::once(0).chain(run.match_indices('.').map(|(dot, _)| dot + 1));
+            starts.filter_map(|start| run.get(start..).and_then(token_at))
+        })
     }
+}
+
+/// The three parts with dots between them that a text begins with. What stands before `eyJ`, with
+/// which every JSON object without spaces begins in base64, is left out.
+fn token_at(text: &str) -> Option<&str> {
+    let (first, _) = text.split_once('.')?;
+    let text = first.find("eyJ").and_then(|at| text.get(at..)).unwrap_or(text);
+    let mut dots = text.match_indices('.').map(|(dot, _)| dot).skip(1);
+    dots.next()?;
+    text.get(..dots.next().unwrap_or(text.len()))
 }
 
 impl std::fmt::Debug for Credentials<'_> {
@@ -77,9 +88,26 @@ mod tests {
 
     #[test]
     fn no_form_hides_a_token() {
-        for header in ["a.b.c", "Bearer a.b.c", "x, bearer\ta.b.c", "Token token=\"a.b.c\"", "Basic x,a.b.c"]
-        {
-            assert_eq!(Credentials::candidates(Some(header)).collect::<Vec<_>>(), ["a.b.c"], "{header}");
+        for header in [
+            "eyJ.b.c",
+            "Bearer eyJ.b.c",
+            "x, bearer\teyJ.b.c",
+            "Token token=\"eyJ.b.c\"",
+            "Basic x,eyJ.b.c",
+            "Bearer 'eyJ.b.c'",
+            "Bearer <eyJ.b.c>",
+            "Bearer%20eyJ.b.c",
+            "Bearer_eyJ.b.c",
+            "{eyJ.b.c}",
+            "Bearer eyJ.b.c&x",
+        ] {
+            assert_eq!(Credentials::candidates(Some(header)).collect::<Vec<_>>(), ["eyJ.b.c"], "{header}");
         }
+        for header in ["Bearer eyJ.b.c.", "Bearer .eyJ.b.c", "eyJ.b.c.eyJ.b.c", "x.eyJ.b.c.y"] {
+            assert!(Credentials::candidates(Some(header)).any(|found| found == "eyJ.b.c"), "{header}");
+        }
+        assert_eq!(Credentials::candidates(Some("a.b.c")).collect::<Vec<_>>(), ["a.b.c"]);
+        assert_eq!(Credentials::candidates(Some("a.b")).count(), 0);
+        assert_eq!(Credentials::candidates(None).count(), 0);
     }
 }

@@ -44,7 +44,9 @@ impl Body {
     pub(super) fn read(request: &HttpRequest<'_>) -> Result<Self, Refusal> {
         let members = json::parse_unambiguous_object(whole(request)?).map_err(|error| {
             malformed(format!(
-                "the body is not one json object in utf-8 with each name once (line {}, column {}): correct it",
+                "the body is not one json object in utf-8 with each name once and at most {} values (line {}, \
+                 column {}): correct it",
+                json::MAX_VALUES,
                 error.line(),
                 error.column()
             ))
@@ -97,7 +99,8 @@ fn check_keys(members: &Map<String, Value>) -> Result<(), Refusal> {
     let mut seen = BTreeSet::new();
     for key in members.keys() {
         let folded = fold(key);
-        if let Some(field) = KNOWN_FIELDS.iter().find(|field| **field != key && fold(field) == folded) {
+        let known = KNOWN_FIELDS.iter().find(|field| field.eq_ignore_ascii_case(&folded));
+        if let Some(field) = known.filter(|field| **field != key) {
             return Err(malformed(format!("the body spells a field in another case: write it '{field}'")));
         }
         if !seen.insert(folded) {

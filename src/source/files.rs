@@ -5,7 +5,8 @@
 //! one that cannot be parsed closes what is in it and leaves the others in force.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const QUIET: Duration = Duration::from_millis(50);
 const LONGEST_BURST: Duration = Duration::from_millis(500);
 /// The directory is read again this often even if no change was reported (network file systems).
 const RESCAN: Duration = Duration::from_secs(5);
+
+/// The longest file that is read, in bytes. A ConfigMap holds one megabyte.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// Reads a directory, or one file.
 ///
@@ -63,6 +67,11 @@ fn list(
             list(&path, visited, files, bundle).unwrap_or_else(|error| unreadable(&path, &error, bundle));
         } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             files.push(path);
+        } else if path.is_symlink()
+            && let Err(error) = path.metadata()
+        {
+            // It may have led to a directory.
+            unreadable(&path, &error, bundle);
         }
     }
     Ok(())
@@ -81,10 +90,24 @@ fn unreadable(path: &Path, error: &io::Error, bundle: &mut Bundle) {
 }
 
 fn read_file(path: &Path, defaults: &Defaults, bundle: &mut Bundle) {
-    match std::fs::read_to_string(path) {
+    match read_text(path) {
         Ok(text) => read_documents(&text, &path.display().to_string(), defaults, bundle),
         Err(error) => unreadable(path, &error, bundle),
     }
+}
+
+/// The text of a regular file of reasonable length: a pipe would block for ever, and a device may
+/// have no end.
+fn read_text(path: &Path) -> io::Result<String> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("it is longer than {MAX_FILE} bytes")));
+    }
+    Ok(text)
 }
 
 /// Reads the YAML documents of a text. `name` says where it stands in diagnostics.
@@ -159,7 +182,11 @@ pub async fn watch(
             Ok(loaded) => changed(loaded),
             Err(error) => changed(Err(io::Error::other(error))),
         }
-        let _rescan = tokio::time::timeout(RESCAN, events.recv()).await;
+        if tokio::time::timeout(RESCAN, events.recv()).await.is_err() {
+            // A directory that was removed and made again is another one to the operating system.
+            let _not_watched = watcher.unwatch(&directory);
+            let _gone = watcher.watch(&directory, notify::RecursiveMode::Recursive);
+        }
         let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, events.recv()).await {} };
         let _endless = tokio::time::timeout(LONGEST_BURST, quiet).await;
     }
@@ -210,6 +237,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_regular_file_is_unreadable_and_delays_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.yaml"), policy("a")).unwrap();
+        assert!(!load(dir.path(), &Defaults::default()).unwrap().unreadable_part);
+        let (pipe, device) = (dir.path().join("pipe.yaml"), dir.path().join("device.yaml"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("team")).unwrap();
+        let endless = File::create(dir.path().join("long.yaml")).unwrap();
+        endless.set_len(MAX_FILE + 1).unwrap();
+
+        let (sender, loaded) = std::sync::mpsc::channel();
+        let path = dir.path().to_owned();
+        std::thread::spawn(move || {
+            let _timed_out = sender.send(load(&path, &Defaults::default()).unwrap());
+        });
+        let bundle = loaded.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(names(&bundle), ["a"]);
+        assert!(bundle.unreadable_part);
+        let origins: Vec<_> = bundle.diagnostics.iter().filter(|d| d.code == Code::UnreadableFile).collect();
+        assert_eq!(origins.len(), 4, "{origins:?}");
+    }
+
+    #[test]
     fn which_files_count() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
@@ -229,5 +281,35 @@ mod tests {
         assert!(load(&dir.path().join("missing"), &Defaults::default()).is_err());
         std::os::unix::fs::symlink(dir.path(), dir.path().join("circle")).unwrap();
         assert_eq!(names(&load(dir.path(), &Defaults::default()).unwrap()), ["linked", "deep"]);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_made_again_is_watched_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("policies");
+        let fill = |name: &str| std::fs::write(directory.join("a.yaml"), policy(name)).unwrap();
+        std::fs::create_dir(&directory).unwrap();
+        fill("first");
+        let (sender, mut loaded) = mpsc::unbounded_channel();
+        let publish = move |bundle: io::Result<Bundle>| {
+            let _over = sender.send(bundle.map_or_else(|_| "gone".into(), |bundle| names(&bundle).concat()));
+        };
+        let watching = tokio::spawn(watch(directory.clone(), Defaults::default(), publish));
+        let mut until = async |wanted: &str, limit: Duration| {
+            let seen = async { while loaded.recv().await.is_some_and(|found| found != wanted) {} };
+            tokio::time::timeout(limit, seen).await.unwrap_or_else(|_| panic!("{wanted} not seen in time"));
+        };
+        until("first", RESCAN).await;
+        std::fs::remove_dir_all(&directory).unwrap();
+        until("gone", RESCAN).await;
+        std::fs::create_dir(&directory).unwrap();
+        fill("second");
+        until("second", RESCAN * 2).await;
+        for name in ["third", "fourth"] {
+            tokio::time::sleep(QUIET * 4).await;
+            fill(name);
+            until(name, RESCAN / 5).await;
+        }
+        watching.abort();
     }
 }

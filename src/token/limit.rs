@@ -62,7 +62,7 @@ impl Default for RateLimit {
 }
 
 /// What one client can be told apart by: its address, or for IPv6 the /64 that it can choose from.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let prefix = address.to_bits() & !u128::from(u64::MAX);

@@ -13,11 +13,14 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::token::limit::network;
+
 /// Names of the files in a mounted `basic-auth` Secret.
 const USER_FILE: &str = "basic-auth-user";
 const PASSWORD_FILE: &str = "basic-auth-password";
 
-/// Failed tries of Basic credentials that one client has in a minute.
+/// Failed tries of Basic credentials that one client has in a minute. An IPv6 client counts by its
+/// /64, from which it can choose any address.
 const TRIES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many clients are remembered for it; beyond them, tries are refused until the window is over.
@@ -74,6 +77,7 @@ impl GatewayCredentials {
     /// The user, if `encoded` (base64 of `user:password`) are the gateway's credentials. Failed
     /// tries of a client are limited.
     pub fn verify(&self, encoded: &str, client: Option<IpAddr>) -> Option<String> {
+        let client = client.map(network);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.are_too_many(client) {
             return None;
@@ -152,6 +156,19 @@ mod tests {
         }
         assert_eq!(credentials.verify(&right, client), None, "the client's tries are used up");
         assert_eq!(credentials.verify(&right, None).as_deref(), Some("admin"), "others go on");
+    }
+
+    #[test]
+    fn all_addresses_of_an_ipv6_network_are_one_client() {
+        let (_dir, credentials) = credentials();
+        let right = STANDARD.encode("admin:secret");
+        for host in 0..u64::from(TRIES) {
+            let client: IpAddr = format!("2001:db8::{host:x}").parse().unwrap();
+            assert_eq!(credentials.verify("d3Jvbmc6d3Jvbmc=", Some(client)), None);
+        }
+        assert_eq!(credentials.verify(&right, Some("2001:db8::ffff".parse().unwrap())), None);
+        let other = Some("2001:db8:0:1::1".parse().unwrap());
+        assert_eq!(credentials.verify(&right, other).as_deref(), Some("admin"));
     }
 
     #[test]

@@ -209,7 +209,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
     let mut values = headers.get_all(CLIENT_ADDRESS).iter();
     match (values.next(), values.next()) {
-        (Some(only), None) => only.to_str().ok()?.trim().parse().ok(),
+        (Some(only), None) => only.to_str().ok()?.trim().parse().ok().map(|ip: IpAddr| ip.to_canonical()),
         _ => None,
     }
 }

@@ -2,19 +2,26 @@
 //! that it would not have opened.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use faas_iam::compile::Bundle;
+use faas_iam::decide::authorize::Settings;
+use faas_iam::state::State;
+use faas_iam::token::SigningKeys;
+use faas_iam::transport::ext_authz::ExtAuthz;
+use faas_iam::transport::grpc::{self, GrpcAddress, GrpcListener};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
-use crate::objects::{self, grant};
-use crate::stack::{CLIENT_ID, Setup, Stack, eventually};
+use crate::objects::grant;
+use crate::stack::{PASSWORD, Setup, Stack, USER, eventually};
+use crate::support::envoy::{Addresses, Envoy};
 use crate::support::http;
+use crate::support::openfaas::OpenFaas;
+use crate::support::process::loopback;
 
 const ALLOWED: &str = "/system/functions?namespace=dev";
 const DENIED: &str = "/system/functions?namespace=other";
@@ -194,63 +201,42 @@ async fn a_paused_service_closes_everything_until_it_goes_on() -> Result<()> {
     Ok(())
 }
 
-/// A stack whose one file of objects is a pipe: the first reading goes on for as long as nobody
-/// writes into it.
-async fn stack_that_reads(pipe: &Path) -> Result<Stack> {
-    let made = Command::new("mkfifo").arg(pipe).status()?;
-    ensure!(made.success(), "no pipe: {made}");
-    let directory = pipe.parent().context("no directory")?;
-    let policy_flag = Some(format!("--policy-dir={}", directory.display()));
-    let stack = Stack::spawn(Setup { policy_flag, ..Setup::new("") }).await?;
-    let readyz = format!("http://{}/readyz", stack.service.ports.admin);
-    let client = http::client()?;
-    eventually("it listens", async || match client.get(&readyz).send().await {
-        Ok(answer) => {
-            ensure!(answer.status() == 503, "ready without objects");
-            Ok(Ok(()))
-        }
-        Err(error) => Ok(Err(error.to_string())),
-    })
-    .await?;
-    Ok(stack)
-}
-
+/// The decision point without objects, in front of which Envoy stands; then with them.
 #[tokio::test]
 async fn before_the_first_snapshot_everything_is_closed() -> Result<()> {
     let files = tempfile::tempdir()?;
-    let pipe = files.path().join("later.yaml");
-    let mut stack = stack_that_reads(&pipe).await?;
+    let gateway = OpenFaas::start(USER, PASSWORD, &[]).await?;
+    let listener = GrpcAddress::Tcp(loopback(0)).bind().await?;
+    let GrpcListener::Tcp(tcp) = &listener else { bail!("no TCP") };
+    let decisions = tcp.local_addr()?;
+    let signing = Arc::new(SigningKeys::ephemeral()?);
+    let state = Arc::new(State::new("https://gateway.example.com".to_owned(), signing));
+    let ext_authz = ExtAuthz {
+        state: Arc::clone(&state),
+        settings: Settings::default(),
+        gateway: None,
+        metrics: Arc::default(),
+        admin_basic_auth: false,
+    };
+    let (_, health) = tonic_health::server::health_reporter();
+    let server = tokio::spawn(grpc::serve(listener, ext_authz, health, std::future::pending()));
+    let addresses = Addresses::in_front_of(gateway.address, decisions, decisions)?;
+    let envoy = Envoy::start(addresses, files.path()).await?;
+
     for target in
         ["/function/f", "/system/info", "/healthz", "/nowhere", "/oauth/token", "/.well-known/jwks.json"]
     {
-        let answer = stack.send("POST", target, &[], b"").await?;
+        let answer = http::request(envoy.addresses.listener, "POST", target, &[], b"").await?;
         ensure!(answer.status == 503, "{target}: {}", answer.status);
         ensure!(answer.header("x-faas-iam-decision").is_some(), "{target}: not asked about");
         ensure!(answer.header("retry-after") == Some("1"), "{target}: no Retry-After");
         ensure!(answer.text().contains("the policies are not loaded yet"), "{}", answer.text());
     }
-    ensure!(stack.upstream()?.is_none(), "the gateway was reached");
+    ensure!(gateway.recorded().is_empty(), "the gateway was reached");
 
-    let objects =
-        grant("alice", "Function:List", "dev:*") + &objects::issuer(&stack.provider.issuer, CLIENT_ID);
-    let (writing, text) = (pipe.clone(), objects.clone());
-    tokio::task::spawn_blocking(move || std::fs::write(writing, text)).await??;
-    // An ordinary file from now on.
-    objects::write_whole(&pipe, &objects)?;
-    stack.service.wait_until_ready().await?;
-    let token = stack.token("alice").await?;
-    stack.until_status(&token, ALLOWED, 200).await
-}
-
-/// A file system that hangs is no reason to hang.
-#[tokio::test]
-async fn a_reading_that_does_not_end_does_not_keep_the_service_from_stopping() -> Result<()> {
-    let files = tempfile::tempdir()?;
-    let mut stack = stack_that_reads(&files.path().join("never.yaml")).await?;
-    let process = &mut stack.service.process;
-    process.signal(Signal::TERM)?;
-    ensure!(process.wait(Duration::from_secs(12)), "still running");
-    let status = process.exited().context("running")?;
-    ensure!(status.code() == Some(0), "ended with {status}: {}", process.output());
+    state.publish_objects(Bundle::default());
+    let answer = http::request(envoy.addresses.listener, "GET", "/healthz", &[], b"").await?;
+    ensure!(answer.status == 200, "with a snapshot: {}", answer.status);
+    server.abort();
     Ok(())
 }

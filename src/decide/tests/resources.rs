@@ -176,3 +176,21 @@ fn what_is_no_pattern_grants_nothing_and_closes() {
         assert_eq!(deny.reason, Reason::InvalidPolicy, "{resource}");
     }
 }
+
+#[test]
+fn a_function_that_may_ask_for_tokens_does() {
+    let function = |name: &str, jwt_auth: &str| {
+        let spec = json!({"name": name, "environment": {"jwt_auth": jwt_auth}});
+        json!({"apiVersion": "openfaas.com/v1", "kind": "Function", "metadata": {"name": name}, "spec": spec})
+    };
+    let asks = |world: &World, name: &str| world.snapshot().asks_for_token("openfaas-fn", name);
+    let mut world = World::new([function("open", "false"), function("closed", "true")]);
+    let found = |world: &World| ["open", "closed", "unknown"].map(|name| asks(world, name));
+    assert_eq!(found(&world), [false, true, false]);
+    // The unknown one may stand in the part that cannot be read.
+    world.unreadable_part = true;
+    assert_eq!(found(&world), [false, true, true]);
+
+    let twice = World::new([function("open", "false"), function("open", "false")]);
+    assert!(asks(&twice, "open"), "objects that stand twice are closed");
+}
