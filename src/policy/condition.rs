@@ -152,6 +152,16 @@ impl Condition {
         truth
     }
 
+    /// Whether a clause is missing because it could not be read: the condition is then never certain,
+    /// whatever the others say.
+    pub const fn is_never_certain(&self) -> bool {
+        self.unreadable
+    }
+
+    pub(super) fn clauses(&self) -> &[Clause] {
+        &self.clauses
+    }
+
     /// Whether a part could not be read.
     pub fn is_unreadable(&self) -> bool {
         self.unreadable || self.clauses.iter().any(|clause| clause.unreadable_value)

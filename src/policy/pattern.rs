@@ -47,7 +47,7 @@ impl Glob {
         let mut tokens: Vec<Token> = tokens.collect();
         tokens.dedup_by(|a, b| *a == Token::AnyText && *b == Token::AnyText);
         let literal = |tokens: &[Token]| -> Option<String> {
-            tokens.iter().map(|t| if let Token::Literal(c) = t { Some(*c) } else { None }).collect()
+            tokens.iter().map(|token| token.literal()).collect()
         };
         let strategy = match tokens.as_slice() {
             [Token::AnyText] => Some(Strategy::Any),
@@ -68,6 +68,27 @@ impl Glob {
         if let Strategy::Exact(text) = &self.0 { Some(text) } else { None }
     }
 
+    /// What stands before the first wildcard.
+    pub fn literal_prefix(&self) -> String {
+        match &self.0 {
+            Strategy::Any | Strategy::Suffix(_) => String::new(),
+            Strategy::Exact(text) | Strategy::Prefix(text) => text.clone(),
+            Strategy::Tokens(tokens) => tokens.iter().map_while(|token| token.literal()).collect(),
+        }
+    }
+
+    /// What stands after the last wildcard.
+    pub fn literal_suffix(&self) -> String {
+        match &self.0 {
+            Strategy::Any | Strategy::Prefix(_) => String::new(),
+            Strategy::Exact(text) | Strategy::Suffix(text) => text.clone(),
+            Strategy::Tokens(tokens) => {
+                let reversed: Vec<_> = tokens.iter().rev().map_while(|token| token.literal()).collect();
+                reversed.into_iter().rev().collect()
+            }
+        }
+    }
+
     /// Whether the pattern matches the whole of `text`.
     pub fn matches(&self, text: &str) -> bool {
         match &self.0 {
@@ -76,6 +97,15 @@ impl Glob {
             Strategy::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Strategy::Suffix(suffix) => text.ends_with(suffix.as_str()),
             Strategy::Tokens(tokens) => matches_tokens(tokens, text),
+        }
+    }
+}
+
+impl Token {
+    const fn literal(self) -> Option<char> {
+        match self {
+            Self::Literal(c) => Some(c),
+            Self::AnyText | Self::AnyCharacter => None,
         }
     }
 }
@@ -160,6 +190,22 @@ mod tests {
         let glob = Glob::from_parts(parts.into_iter());
         assert!(glob.matches("team-*?x"));
         assert!(!glob.matches("team-abx"));
+    }
+
+    #[test]
+    fn what_stands_around_the_wildcards() {
+        for (pattern, prefix, suffix) in [
+            ("", "", ""),
+            ("*", "", ""),
+            ("ab", "ab", "ab"),
+            ("ab*", "ab", ""),
+            ("*ab", "", "ab"),
+            ("a*b?é", "a", "é"),
+            ("?*", "", ""),
+        ] {
+            let glob = Glob::parse(pattern);
+            assert_eq!((glob.literal_prefix(), glob.literal_suffix()), (prefix.into(), suffix.into()));
+        }
     }
 
     proptest! {
