@@ -46,9 +46,8 @@ impl Glob {
     fn from_tokens(tokens: impl Iterator<Item = Token>) -> Self {
         let mut tokens: Vec<Token> = tokens.collect();
         tokens.dedup_by(|a, b| *a == Token::AnyText && *b == Token::AnyText);
-        let literal = |tokens: &[Token]| -> Option<String> {
-            tokens.iter().map(|token| token.literal()).collect()
-        };
+        let literal =
+            |tokens: &[Token]| -> Option<String> { tokens.iter().map(|token| token.literal()).collect() };
         let strategy = match tokens.as_slice() {
             [Token::AnyText] => Some(Strategy::Any),
             [Token::AnyText, rest @ ..] if literal(rest).is_some() => literal(rest).map(Strategy::Suffix),
