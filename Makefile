@@ -10,7 +10,7 @@ CARGO := cargo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build demo check test deny deny-if-there clean
+.PHONY: help tools build demo check test bench deny deny-if-there clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against 
 	$(CARGO) test --locked --all-features
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --all-features --no-deps
 	@$(MAKE) --no-print-directory deny-if-there
+
+bench: ## What a decision costs, by the number of policies
+	$(CARGO) bench --locked
 
 deny: $(TOOLS)/bin/cargo-deny ## Licenses, duplicates and sources of the dependencies
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources

@@ -99,7 +99,15 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound() {
-        Args::command().debug_assert();
+    fn the_command_line_is_sound_and_every_flag_has_its_variable() {
+        let mut command = Args::command();
+        command.build();
+        command.clone().debug_assert();
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            for flag in command.get_opts().filter_map(|arg| Some((arg.get_long()?, arg.get_env()))) {
+                let expected = format!("FAAS_IAM_{}", flag.0.replace('-', "_").to_uppercase());
+                assert_eq!(flag.1, Some(expected.as_ref()), "{} --{}", command.get_name(), flag.0);
+            }
+        }
     }
 }

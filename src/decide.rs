@@ -5,6 +5,7 @@
 pub mod authorize;
 pub mod credentials;
 pub mod decision;
+pub mod invocations;
 #[cfg(any(test, feature = "test-util"))]
 pub mod reference;
 

@@ -2,3 +2,4 @@
 
 pub mod files;
 pub mod issuer_keys;
+mod yaml;

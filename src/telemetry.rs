@@ -1,6 +1,7 @@
 //! What the service tells about its own work: logs and counters.
 
 use std::fmt::Write;
+use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_subscriber::EnvFilter;
@@ -9,10 +10,14 @@ use crate::compile::Severity;
 use crate::reason::Reason;
 use crate::state::Loaded;
 
-/// Writes logs to standard error, as lines or as JSON. `RUST_LOG` sets what is logged.
+/// Writes logs to standard error, as lines, coloured on a terminal, or as JSON. `RUST_LOG` sets what
+/// is logged.
 pub fn init_logs(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
     if json { builder.json().init() } else { builder.with_target(false).init() }
 }
 

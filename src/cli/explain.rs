@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::serve::ReadingArgs;
 use super::{Exit, JudgingArgs, usage};
-use crate::compile::{Diagnostic, IssuerKeys, Severity, Snapshot, compile_with};
+use crate::compile::{Bundle, Diagnostic, IssuerKeys, Severity, Snapshot, compile_with};
 use crate::crd::Defaults;
 use crate::decide::authorize::{Answer, Identity, Inquiry, Verdict, authorize};
 use crate::identity::Principal;
@@ -23,17 +23,19 @@ use crate::transport::{http_status, now};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("identity").args(["claims", "token"]).required(true))]
 #[command(after_help = "Exits with 0 if the request is allowed and with 2 if it is denied.\n\nExample:\n  \
     faas-iam explain --policy-dir policies --claims alice.json DELETE '/system/functions' --body body.json")]
 pub(super) struct Args {
     /// The directory of policies
     #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
     policy_dir: PathBuf,
-    /// Claims as the identity provider states them, a JSON object
-    #[arg(long, value_name = "FILE", required_unless_present = "token")]
+    /// Claims as the identity provider states them, a JSON object; without `aud`, an accepted one is
+    /// assumed
+    #[arg(long, env = "FAAS_IAM_CLAIMS", value_name = "FILE")]
     claims: Option<PathBuf>,
     /// A token, of the identity provider or exchanged; its signature and times are not checked
-    #[arg(long, value_name = "FILE", conflicts_with = "claims")]
+    #[arg(long, env = "FAAS_IAM_TOKEN", value_name = "FILE")]
     token: Option<PathBuf>,
     /// This service's URL, by which a token is known as an exchanged one
     #[arg(long, env = "FAAS_IAM_ISSUER", value_name = "URL")]
@@ -43,13 +45,13 @@ pub(super) struct Args {
     #[command(flatten)]
     judging: JudgingArgs,
     /// The client's address (request:SourceIp)
-    #[arg(long, value_name = "IP")]
+    #[arg(long, env = "FAAS_IAM_SOURCE_IP", value_name = "IP")]
     source_ip: Option<IpAddr>,
     /// A file with the body of the request
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "FAAS_IAM_BODY", value_name = "FILE")]
     body: Option<PathBuf>,
     /// How to print the answer
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, env = "FAAS_IAM_OUTPUT", value_enum, default_value_t)]
     output: Output,
     /// The HTTP method
     #[arg(value_name = "METHOD")]
@@ -88,7 +90,7 @@ impl Args {
         let federation = self.judging.federation();
         let (snapshot, diagnostics) = compile_with(&bundle, &IssuerKeys::new(), &own, federation);
 
-        let principal = self.principal(own_url)?;
+        let principal = self.principal(own_url, &bundle)?;
         let body = match &self.body {
             Some(path) => std::fs::read(path).with_context(|| format!("--body {}", path.display()))?,
             None => Vec::new(),
@@ -114,7 +116,7 @@ impl Args {
         Ok(if explanation.verdict.is_allowed() { Exit::Success } else { Exit::Denied })
     }
 
-    fn principal(&self, own_url: &str) -> anyhow::Result<Principal> {
+    fn principal(&self, own_url: &str, bundle: &Bundle) -> anyhow::Result<Principal> {
         if let Some(path) = &self.token {
             let at = || format!("--token {}", path.display());
             let token = std::fs::read_to_string(path).with_context(at)?;
@@ -122,7 +124,15 @@ impl Args {
         }
         let path = self.claims.as_ref().ok_or_else(|| anyhow!("--claims or --token is missing"))?;
         let at = || format!("--claims {}", path.display());
-        let claims = parse_unambiguous_object(&std::fs::read(path).with_context(at)?).with_context(at)?;
+        let mut claims = parse_unambiguous_object(&std::fs::read(path).with_context(at)?).with_context(at)?;
+        if !claims.contains_key("aud") {
+            let registered = bundle.issuers.iter().filter_map(|issuer| issuer.spec.as_ref());
+            let mut of_issuer =
+                registered.filter(|issuer| claims.get("iss").is_some_and(|iss| *iss == issuer.iss));
+            let assumed =
+                of_issuer.next().and_then(|issuer| issuer.aud.first()).map_or("assumed", String::as_str);
+            claims.insert("aud".to_owned(), assumed.into());
+        }
         described(claims).with_context(at)
     }
 }
@@ -168,9 +178,10 @@ impl Explanation<'_> {
             lines.push(format!("  answer     {} {}", http_status(verdict.reason()), self.message()));
         }
         lines.push(format!("  identity   {} of {}", principal.subject, principal.issuer));
-        let action = verdict.action.map_or("none", |action| action.name());
-        let resources: Vec<String> = verdict.resources.iter().map(ToString::to_string).collect();
-        lines.push(format!("  request    {action} on {}", resources.join(" and ")));
+        if let Some(action) = verdict.action {
+            let resources: Vec<String> = verdict.resources.iter().map(ToString::to_string).collect();
+            lines.push(format!("  request    {action} on {}", resources.join(" and ")));
+        }
         for role in roles.iter().filter(|role| role.matches != Truth::False) {
             let matches = if role.matches == Truth::True { "matches" } else { "cannot be excluded" };
             lines.push(format!("  role       {} {matches}: {}", role.role, role.policies.join(", ")));

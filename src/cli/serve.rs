@@ -168,9 +168,11 @@ impl Args {
 impl ReadingArgs {
     /// How requests are read; a message where a value cannot be.
     pub(super) fn settings(&self) -> Result<Settings, String> {
-        let labels = [&self.default_namespace].into_iter().chain(&self.system_namespaces);
-        if let Some(bad) = labels.into_iter().find(|name| !is_dns_label(name) && !name.is_empty()) {
-            return Err(format!("`{bad}` is no namespace: write a DNS label such as `openfaas-fn`"));
+        let default = [("--default-namespace", &self.default_namespace)];
+        let system = self.system_namespaces.iter().map(|name| ("--system-namespaces", name));
+        let mut named = default.into_iter().chain(system).filter(|(_, name)| !name.is_empty());
+        if let Some((flag, bad)) = named.find(|(_, name)| !is_dns_label(name)) {
+            return Err(format!("{flag}: `{bad}` is no namespace: write a DNS label such as `openfaas-fn`"));
         }
         let system_namespaces: BTreeSet<String> =
             self.system_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect();

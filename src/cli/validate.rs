@@ -40,12 +40,17 @@ impl Args {
         let counts = snapshot.counts;
         writeln!(
             out,
-            "{} JwtIssuers, {} Policies, {} Roles: {errors} errors, {} warnings",
-            bundle.issuers.len(),
-            counts.policies,
-            counts.roles,
-            diagnostics.len() - errors,
+            "{}, {}, {}: {}, {}",
+            counted(bundle.issuers.len(), "JwtIssuer", "JwtIssuers"),
+            counted(counts.policies, "Policy", "Policies"),
+            counted(counts.roles, "Role", "Roles"),
+            counted(errors, "error", "errors"),
+            counted(diagnostics.len() - errors, "warning", "warnings"),
         )?;
         Ok(if errors == 0 { Exit::Success } else { Exit::Invalid })
     }
+}
+
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }

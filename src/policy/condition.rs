@@ -152,10 +152,10 @@ impl Condition {
         truth
     }
 
-    /// Whether a clause is missing because it could not be read: the condition is then never certain,
+    /// Whether a clause, or every value of one, could not be read: the condition is then never certain,
     /// whatever the others say.
-    pub const fn is_never_certain(&self) -> bool {
-        self.unreadable
+    pub fn is_never_certain(&self) -> bool {
+        self.unreadable || self.clauses.iter().any(|clause| clause.test.is_empty())
     }
 
     pub(super) fn clauses(&self) -> &[Clause] {

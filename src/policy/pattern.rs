@@ -88,6 +88,45 @@ impl Glob {
         }
     }
 
+    /// Whether some text exists that both patterns match.
+    pub fn may_intersect(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.tokens(), other.tokens());
+        // reachable[j]: whether the first i tokens of ours and j of theirs can match one text.
+        let mut reachable: Vec<bool> = Vec::new();
+        for i in 0..=ours.len() {
+            let above = std::mem::take(&mut reachable);
+            let ours = i.checked_sub(1).and_then(|i| ours.get(i));
+            for j in 0..=theirs.len() {
+                let theirs = j.checked_sub(1).and_then(|j| theirs.get(j));
+                let at = |row: &[bool], j: usize| row.get(j).copied().unwrap_or(false);
+                let (up, left) = (at(&above, j), j > 0 && at(&reachable, j - 1));
+                let diagonal = j > 0 && at(&above, j - 1);
+                reachable.push(match (ours, theirs) {
+                    (None, None) => true,
+                    (ours, theirs) if ours == Some(&Token::AnyText) || theirs == Some(&Token::AnyText) => {
+                        // The `*` matches nothing, or one more token of the other side.
+                        up || left
+                    }
+                    (Some(Token::Literal(a)), Some(Token::Literal(b))) => a == b && diagonal,
+                    (Some(_), Some(_)) => diagonal,
+                    (None, Some(_)) | (Some(_), None) => false,
+                });
+            }
+        }
+        reachable.last().copied().unwrap_or(false)
+    }
+
+    fn tokens(&self) -> Vec<Token> {
+        let literals = |text: &str| text.chars().map(Token::Literal).collect::<Vec<_>>();
+        match &self.0 {
+            Strategy::Any => vec![Token::AnyText],
+            Strategy::Exact(text) => literals(text),
+            Strategy::Prefix(text) => [literals(text), vec![Token::AnyText]].concat(),
+            Strategy::Suffix(text) => [vec![Token::AnyText], literals(text)].concat(),
+            Strategy::Tokens(tokens) => tokens.clone(),
+        }
+    }
+
     /// Whether the pattern matches the whole of `text`.
     pub fn matches(&self, text: &str) -> bool {
         match &self.0 {
@@ -106,6 +145,20 @@ impl Token {
             Self::Literal(c) => Some(c),
             Self::AnyText | Self::AnyCharacter => None,
         }
+    }
+}
+
+impl std::fmt::Display for Glob {
+    /// The pattern, as policies write it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        self.tokens().into_iter().try_for_each(|token| {
+            f.write_char(match token {
+                Token::AnyText => '*',
+                Token::AnyCharacter => '?',
+                Token::Literal(c) => c,
+            })
+        })
     }
 }
 
@@ -207,7 +260,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn patterns_intersect_where_a_text_matches_both() {
+        for (a, b, expected) in [
+            ("dev", "dev", true),
+            ("dev", "prod", false),
+            ("de*", "*ev", true),
+            ("a*", "b*", false),
+            ("*a", "a*", true),
+            ("?", "ab", false),
+            ("a?c", "ab*", true),
+            ("*", "", true),
+            ("a*b", "a*c", false),
+        ] {
+            assert_eq!(Glob::parse(a).may_intersect(&Glob::parse(b)), expected, "{a} {b}");
+            assert_eq!(Glob::parse(b).may_intersect(&Glob::parse(a)), expected, "{b} {a}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn patterns_that_match_one_text_intersect(a in "[ab*?]{0,6}", b in "[ab*?]{0,6}", text in "[ab]{0,6}") {
+            let (a, b) = (Glob::parse(&a), Glob::parse(&b));
+            if a.matches(&text) && b.matches(&text) {
+                prop_assert!(a.may_intersect(&b), "{} {}", a, b);
+            }
+            prop_assert_eq!(Glob::parse(&a.to_string()), a);
+        }
+
         #[test]
         fn agrees_with_an_anchored_regex(pattern in "[ab*?.é]{0,8}", text in "[ab.é\n]{0,10}") {
             prop_assert_eq!(Glob::parse(&pattern).matches(&text), oracle(&pattern).is_match(&text));

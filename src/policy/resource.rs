@@ -130,6 +130,18 @@ impl ResourcePattern {
         })
     }
 
+    /// The pattern for this identity, as its two halves; both are `*` for the pattern `*`. None where
+    /// it matches nothing.
+    pub fn resolve(&self, principal: &Principal, effect: Effect) -> Option<[Glob; 2]> {
+        match &self.0 {
+            Shape::Any => Some([Glob::parse("*"), Glob::parse("*")]),
+            Shape::Scoped { namespace, name } => {
+                let (namespace, name) = (namespace.glob(principal, effect)?, name.glob(principal, effect)?);
+                Some([namespace.into_owned(), name.into_owned()])
+            }
+        }
+    }
+
     /// How much of `resource` the pattern covers, for this identity, when `action` is asked for.
     /// A variable that cannot be resolved matches nothing in an Allow and any text in a Deny.
     pub fn cover(&self, action: Action, resource: &Resource, principal: &Principal, effect: Effect) -> Cover {

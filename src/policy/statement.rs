@@ -118,6 +118,11 @@ impl Policy {
 // === impl Role ===
 
 impl Role {
+    /// The claims that the Role asks for.
+    pub fn claims(&self) -> impl Iterator<Item = &ClaimKey> {
+        [&self.principal, &self.condition].into_iter().flatten().flat_map(Condition::claims)
+    }
+
     /// Whether the Role matches the identity. A Role with neither `principal` nor `condition`
     /// matches nobody.
     pub fn matches(&self, principal: &Principal, context: &Context) -> Truth {

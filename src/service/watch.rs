@@ -19,21 +19,24 @@ use crate::transport::gateway_credentials::GatewayCredentials;
 /// How often keys and credentials are read again. A mounted Secret changes far less often.
 const REREAD: Duration = Duration::from_secs(5);
 
-/// Publishes the objects of a directory, now and whenever they change.
+/// Publishes the objects of a directory, now and whenever they change. After the first time the
+/// service is ready.
 pub(super) async fn objects(
     directory: PathBuf,
     defaults: Defaults,
     state: Arc<State>,
     health: HealthReporter,
 ) -> anyhow::Result<()> {
+    let mut starting = Some(health);
     let shown = directory.display().to_string();
     let publish = |loaded: std::io::Result<Bundle>| {
         let bundle = loaded.unwrap_or_else(|error| gone(&shown, &error));
         if state.publish_objects(bundle) {
             report(&state);
         }
-        let health = health.clone();
-        tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
+        if let Some(health) = starting.take() {
+            tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
+        }
     };
     files::watch(directory, defaults, publish)
         .await

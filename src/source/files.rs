@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::Watcher;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::yaml::{self, Malformed};
 use crate::compile::{Bundle, Code, Diagnostic, Severity};
 use crate::crd::{self, Defaults};
 
@@ -91,9 +91,9 @@ fn read_file(path: &Path, defaults: &Defaults, bundle: &mut Bundle) {
 pub fn read_documents(text: &str, name: &str, defaults: &Defaults, bundle: &mut Bundle) {
     for (first_line, document) in documents(text) {
         let origin = |line: usize| format!("{name}:{line}");
-        match parse(&document) {
+        match yaml::parse(&document) {
             Ok(value) => crd::read(value, &origin(first_line), defaults, bundle),
-            Err((line, message)) => {
+            Err(Malformed { line, message }) => {
                 bundle.unreadable_part = true;
                 bundle.diagnostics.push(Diagnostic {
                     origin: origin(first_line + line.saturating_sub(1)),
@@ -133,22 +133,6 @@ fn documents(text: &str) -> Vec<(usize, String)> {
         *first_line += skipped;
     });
     documents
-}
-
-/// One document as JSON; on failure the line within it, and what is wrong.
-fn parse(document: &str) -> Result<Value, (usize, String)> {
-    // `sub: 0123` and `1_000` are texts that look like numbers: they keep their spelling.
-    let options = serde_saphyr::options! {
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-    };
-    serde_saphyr::from_str_with_options(document, options).map_err(|error| {
-        let line = error.location().map_or(1, |location| location.line());
-        let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let hint = "a key or text that YAML reads as something else must be quoted";
-        (usize::try_from(line).unwrap_or(1), format!("cannot be parsed as YAML: {message} ({hint})"))
-    })
 }
 
 /// Calls `changed` with the directory's objects whenever they may have changed, until it is dropped.
@@ -223,12 +207,6 @@ mod tests {
         read_documents(&text, "x.yaml", &Defaults::default(), &mut bundle);
         assert_eq!(names(&bundle), ["a", "b"]);
         assert!(!bundle.unreadable_part, "{:?}", bundle.diagnostics);
-    }
-
-    #[test]
-    fn texts_that_look_like_numbers_keep_their_spelling() {
-        assert_eq!(parse("[0123, 1_000, 12, '7']").unwrap(), serde_json::json!(["0123", "1_000", 12, "7"]));
-        assert!(parse("a: 1\na: 2").is_err(), "a repeated key must be refused");
     }
 
     #[test]

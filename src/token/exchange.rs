@@ -33,21 +33,17 @@ pub trait Grants {
     /// once.
     fn policies(&self, principal: &Principal, context: &ExchangeContext) -> Vec<String>;
 
-    /// The functions that `principal` may invoke, or `None` if function tokens are not issued.
-    fn invocations(&self, _principal: &Principal, _context: &ExchangeContext) -> Option<Invocations> {
-        None
-    }
+    /// The functions that `principal` may invoke.
+    fn invocations(&self, principal: &Principal, context: &ExchangeContext) -> Invocations;
 
     /// Whether `principal` may invoke one function now.
     fn may_invoke(
         &self,
-        _principal: &Principal,
-        _context: &ExchangeContext,
-        _namespace: &str,
-        _function: &str,
-    ) -> bool {
-        false
-    }
+        principal: &Principal,
+        context: &ExchangeContext,
+        namespace: &str,
+        function: &str,
+    ) -> bool;
 }
 
 /// What is known of a token request beside its parameters.
@@ -207,9 +203,7 @@ fn function_scope(
 ) -> Result<(Vec<String>, BTreeSet<String>), Refusal> {
     let target = |why: String| OAuthError::new(ErrorCode::InvalidTarget, why);
     let scope = |why: &str| OAuthError::new(ErrorCode::InvalidScope, why);
-    let Some(invocations) = inputs.grants.invocations(principal, context) else {
-        return Err(scope("function tokens are not issued by this build").into());
-    };
+    let invocations = inputs.grants.invocations(principal, context);
     if !request.resource.is_empty() {
         return Err(target("name functions by audience, as namespace:name".into()).into());
     }

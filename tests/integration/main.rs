@@ -3,6 +3,8 @@
 mod tidy;
 mod bed;
 mod check_response;
+mod cli;
+mod decisions;
 mod envoy_bodies;
 mod envoy_config;
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::identity::test_issuer::{TestKey, jwks};
 use crate::identity::{Issuers, OwnIssuer, TokenKind, TrustedIssuer, verify_own};
 use crate::source::issuer_keys::{FetchConfig, IssuerKeys, spawn};
-use crate::token::{ExchangeContext, Grants, Inputs, Refusal, SigningKeys, exchange};
+use crate::token::{ExchangeContext, Grants, Inputs, Invocations, Refusal, SigningKeys, exchange};
 
 const OURS: &str = "https://gw.example.com";
 
@@ -27,6 +27,14 @@ struct Everyone;
 impl Grants for Everyone {
     fn policies(&self, _: &Principal, _: &ExchangeContext) -> Vec<String> {
         vec!["all".into()]
+    }
+
+    fn invocations(&self, _: &Principal, _: &ExchangeContext) -> Invocations {
+        Invocations::default()
+    }
+
+    fn may_invoke(&self, _: &Principal, _: &ExchangeContext, _: &str, _: &str) -> bool {
+        false
     }
 }
 
