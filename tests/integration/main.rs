@@ -7,6 +7,7 @@ mod cli;
 mod decisions;
 mod envoy_bodies;
 mod envoy_config;
+mod federation_docs;
 
 #[path = "../support/mod.rs"]
 mod support;
