@@ -9,6 +9,7 @@ mod providers;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use super::bundle::JwtIssuer;
 use super::diagnostic::{Code, Severity};
@@ -35,7 +36,7 @@ pub(super) struct Finding {
     pub(super) message: String,
 }
 
-/// An identity that no registered issuer states: an `iss` pattern that fits it names no issuer.
+/// Issuers that nobody registers: a pattern of `iss` that fits them names no issuer.
 const STRANGERS: &[&str] = &["https://stranger.invalid", "https://stranger.invalid/"];
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
@@ -107,9 +108,13 @@ pub(super) fn review_role(role: &Role, policies: &[LinkedPolicy], foreign: &[&st
     findings
 }
 
+/// The table with its patterns read: Roles are many.
+static SHARED_BY_PATTERN: LazyLock<Vec<(Glob, &'static Shared)>> =
+    LazyLock::new(|| SHARED.iter().map(|shared| (Glob::parse(shared.issuer), shared)).collect());
+
 /// The shared issuers that `iss` is.
 fn shared(iss: &str) -> impl Iterator<Item = &'static Shared> + use<'_> {
-    SHARED.iter().filter(move |shared| Glob::parse(shared.issuer).matches(iss))
+    SHARED_BY_PATTERN.iter().filter(move |(pattern, _)| pattern.matches(iss)).map(|(_, shared)| *shared)
 }
 
 /// Whom a conjunction of conditions trusts.
