@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::compile::Federation;
+
 /// Identity and access management for OpenFaaS.
 #[derive(Debug, Parser)]
 #[command(name = "faas-iam", version, max_term_width = 100)]
@@ -25,6 +27,21 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
+}
+
+/// Arguments that say how objects are judged.
+#[derive(Debug, clap::Args)]
+struct JudgingArgs {
+    /// Close Roles that name no issuer, or trust one that strangers have tokens of without saying
+    /// whose they mean
+    #[arg(long, env = "FAAS_IAM_STRICT_FEDERATION", value_parser = clap::builder::BoolishValueParser::new())]
+    strict_federation: bool,
+}
+
+impl JudgingArgs {
+    const fn federation(&self) -> Federation {
+        if self.strict_federation { Federation::Strict } else { Federation::Lenient }
+    }
 }
 
 /// How a command ends.

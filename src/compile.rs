@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod diagnostic;
+pub mod federation;
 pub mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,8 @@ use crate::identity::{Issuers, KeySet, OwnIssuer, TrustedIssuer};
 use crate::policy::Policy;
 pub use bundle::{Bundle, JwtIssuer, Kind, Object, ObjectRef};
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use federation::Federation;
+use federation::Finding;
 use snapshot::RoleIndex;
 pub use snapshot::{Counts, LinkedPolicy, LinkedRole, Revision, Snapshot};
 
@@ -25,13 +28,24 @@ pub type IssuerKeys = BTreeMap<String, Arc<KeySet>>;
 /// Links the objects into a snapshot, with every diagnostic: those of the bundle and those that
 /// show only when objects are put together.
 pub fn compile(bundle: &Bundle, keys: &IssuerKeys, own: &OwnIssuer) -> (Snapshot, Vec<Diagnostic>) {
-    let mut linker = Linker { bundle, diagnostics: bundle.diagnostics.clone(), duplicates: BTreeSet::new() };
+    compile_with(bundle, keys, own, Federation::Lenient)
+}
+
+/// [`compile`], and says what becomes of Roles that trust too broadly.
+pub fn compile_with(
+    bundle: &Bundle,
+    keys: &IssuerKeys,
+    own: &OwnIssuer,
+    federation: Federation,
+) -> (Snapshot, Vec<Diagnostic>) {
+    let (diagnostics, duplicates) = (bundle.diagnostics.clone(), BTreeSet::new());
+    let mut linker = Linker { bundle, federation, diagnostics, duplicates };
     linker.find_duplicates();
     let issuers = linker.issuers(keys, own);
     let policies = linker.policies();
-    let roles = linker.roles(&policies);
+    let roles = linker.roles(&policies, &issuers);
     let snapshot = Snapshot {
-        revision: revision(bundle),
+        revision: revision(bundle, federation),
         counts: Counts {
             issuers: bundle.issuers.iter().filter(|issuer| issuer.spec.is_some()).count(),
             policies: bundle.policies.len(),
@@ -53,6 +67,7 @@ type Registration<'a> = (&'a Object<Option<JwtIssuer>>, &'a JwtIssuer);
 
 struct Linker<'a> {
     bundle: &'a Bundle,
+    federation: Federation,
     diagnostics: Vec<Diagnostic>,
     duplicates: BTreeSet<&'a ObjectRef>,
 }
@@ -109,6 +124,9 @@ impl<'a> Linker<'a> {
             });
             issuers.register(iss, internal, trusted);
             issuers.set_keys(iss, keys.get(iss).cloned());
+            for (object, issuer) in registrations.iter().filter(|_| iss != own.url()) {
+                self.report_findings(object, federation::review_issuer(issuer));
+            }
         }
         issuers
     }
@@ -122,7 +140,13 @@ impl<'a> Linker<'a> {
         policies.collect()
     }
 
-    fn roles(&mut self, policies: &BTreeMap<(&str, &str), Arc<Policy>>) -> Vec<Arc<LinkedRole>> {
+    fn roles(
+        &mut self,
+        policies: &BTreeMap<(&str, &str), Arc<Policy>>,
+        issuers: &Issuers,
+    ) -> Vec<Arc<LinkedRole>> {
+        let wanted = issuers.wanted();
+        let foreign: Vec<_> = wanted.iter().map(|issuer| issuer.iss.as_str()).collect();
         let mut roles: Vec<_> = self.bundle.roles.iter().collect();
         roles.sort_by(|a, b| (&a.reference, a.digest).cmp(&(&b.reference, b.digest)));
         let mut linked = Vec::with_capacity(roles.len());
@@ -147,6 +171,7 @@ impl<'a> Linker<'a> {
             if role.unreadable_policies {
                 named.push(closed_policy("unreadable"));
             }
+            role.unreadable |= self.report_findings(object, federation::review_role(&role, &named, &foreign));
             linked.push(Arc::new(LinkedRole { reference: object.reference.clone(), role, policies: named }));
         }
         linked
@@ -177,6 +202,21 @@ impl<'a> Linker<'a> {
         self.bundle.unreadable_part.then(|| closed_policy(name))
     }
 
+    /// Reports what a review found. True if the object is to be closed for it.
+    fn report_findings<T>(
+        &mut self,
+        object: &Object<T>,
+        findings: impl IntoIterator<Item = Finding>,
+    ) -> bool {
+        let mut closed = false;
+        for Finding { field, code, message } in findings {
+            let severity = self.federation.severity(code);
+            closed |= severity == Severity::Error;
+            self.report(&object.origin, &object.reference, &field, severity, code, message);
+        }
+        closed
+    }
+
     fn report(
         &mut self,
         origin: &str,
@@ -195,7 +235,7 @@ fn closed_policy(name: &str) -> LinkedPolicy {
     LinkedPolicy { name: name.into(), policy: Arc::new(Policy::closed()), readable: false }
 }
 
-fn revision(bundle: &Bundle) -> Revision {
+fn revision(bundle: &Bundle, federation: Federation) -> Revision {
     let issuers = bundle.issuers.iter().map(|o| (&o.reference, &o.digest));
     let policies = bundle.policies.iter().map(|o| (&o.reference, &o.digest));
     let roles = bundle.roles.iter().map(|o| (&o.reference, &o.digest));
@@ -209,5 +249,8 @@ fn revision(bundle: &Bundle) -> Revision {
         hash.update(content);
     }
     hash.update(&[u8::from(bundle.unreadable_part)]);
+    if federation == Federation::Strict {
+        hash.update(b"strict");
+    }
     Revision::new(hash.finish().as_ref())
 }

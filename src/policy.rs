@@ -51,6 +51,7 @@
 
 pub mod action;
 pub mod condition;
+pub mod demand;
 pub mod key;
 mod operand;
 pub mod operator;
@@ -61,7 +62,8 @@ pub mod template;
 
 pub use action::{Action, ActionPattern};
 pub use condition::{Condition, Truth};
-pub use key::Context;
+pub use demand::Wanted;
+pub use key::{ClaimKey, Context};
 pub use operator::{InvalidCondition, Operator};
 pub use resource::{Cover, Resource, ResourcePattern, is_dns_label, is_dns_subdomain};
 pub use statement::{Effect, Policy, Role, Statement};

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use crate::compile::Federation;
 use crate::crd::Defaults;
 use crate::decide::authorize::Settings;
 use crate::source::issuer_keys::{self, FetchConfig};
@@ -57,6 +58,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// How requests are read and decided.
     pub settings: Settings,
+    /// What becomes of Roles that trust too broadly.
+    pub federation: Federation,
     /// Whether routes may accept the gateway's administrator.
     pub admin_basic_auth: bool,
     /// Token requests of one client address a second.
@@ -125,7 +128,7 @@ async fn start(
     let http_listener = listen("--http-listen", config.http_listen).await?;
     let admin_listener = listen("--admin-listen", config.admin_listen).await?;
 
-    let state = Arc::new(State::new(config.issuer.clone(), signing));
+    let state = Arc::new(State::new(config.issuer.clone(), signing).with_federation(config.federation));
     let metrics = Arc::new(Metrics::default());
     let draining = Arc::new(AtomicBool::new(false));
     let admin = Admin { state: Arc::clone(&state), metrics: Arc::clone(&metrics), draining };

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use crate::compile::{Bundle, Diagnostic, IssuerKeys, Snapshot, compile};
+use crate::compile::{Bundle, Diagnostic, Federation, IssuerKeys, Snapshot, compile_with};
 use crate::identity::{KeySet, WantedIssuer};
 use crate::token::signer::SigningKeys;
 
@@ -36,6 +36,7 @@ pub struct State {
 #[derive(Debug)]
 struct Inputs {
     own_url: String,
+    federation: Federation,
     bundle: Option<Bundle>,
     keys: IssuerKeys,
     signing: Arc<SigningKeys>,
@@ -46,12 +47,20 @@ struct Inputs {
 impl State {
     /// Nothing is in force yet.
     pub fn new(own_url: String, signing: Arc<SigningKeys>) -> Self {
-        let inputs = Inputs { own_url, bundle: None, keys: BTreeMap::new(), signing };
+        let federation = Federation::Lenient;
+        let inputs = Inputs { own_url, federation, bundle: None, keys: BTreeMap::new(), signing };
         Self {
             current: ArcSwapOption::empty(),
             inputs: Mutex::new(inputs),
             wanted: watch::Sender::new(Vec::new()),
         }
+    }
+
+    /// Says what becomes of Roles that trust too broadly.
+    #[must_use]
+    pub fn with_federation(self, federation: Federation) -> Self {
+        self.inputs().federation = federation;
+        self
     }
 
     /// What is in force; none before the first complete list of objects.
@@ -95,7 +104,7 @@ impl State {
     fn rebuild(&self, inputs: &Inputs) {
         let Some(bundle) = &inputs.bundle else { return };
         let own = inputs.signing.issuer(&*inputs.own_url);
-        let (snapshot, diagnostics) = compile(bundle, &inputs.keys, &own);
+        let (snapshot, diagnostics) = compile_with(bundle, &inputs.keys, &own, inputs.federation);
         let wanted = snapshot.issuers.wanted();
         let (signing, since) = (Arc::clone(&inputs.signing), SystemTime::now());
         self.current.store(Some(Arc::new(Loaded { snapshot, diagnostics, signing, since })));

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::call::{Answer, Call, Field, quote_path};
 use crate::stage::{CLIENT_ID, Stage};
-use crate::support::envoy::root;
 
 /// How long a policy may take from the file to the decision.
 const POLICY_WITHIN: Duration = Duration::from_secs(10);
@@ -72,7 +71,7 @@ async fn sign_in(stage: &Stage) -> Result<PathBuf> {
 /// Puts a policy file beside the others, and waits until it is in force.
 async fn edit_policy(stage: &Stage, delete: &Call) -> Result<()> {
     title(stage, "a new policy takes effect while all runs, for the token she has");
-    let policy = fs::read_to_string(root().join("examples/demo/policies/alice-cleans-up.yaml.later"))?;
+    let policy = stage.later_policy("alice-cleans-up.yaml.later")?;
     for line in policy.lines().filter(|line| !line.starts_with('#')) {
         println!("    | {line}");
     }

@@ -8,8 +8,8 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::serve::ReadingArgs;
-use super::{Exit, usage};
-use crate::compile::{Bundle, Diagnostic, IssuerKeys, Severity, Snapshot, compile};
+use super::{Exit, JudgingArgs, usage};
+use crate::compile::{Bundle, Diagnostic, IssuerKeys, Severity, Snapshot, compile_with};
 use crate::crd::Defaults;
 use crate::decide::authorize::{Answer, Identity, Inquiry, Verdict, authorize};
 use crate::identity::Principal;
@@ -42,6 +42,8 @@ pub(super) struct Args {
     issuer: Option<String>,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    judging: JudgingArgs,
     /// The client's address (request:SourceIp)
     #[arg(long, env = "FAAS_IAM_SOURCE_IP", value_name = "IP")]
     source_ip: Option<IpAddr>,
@@ -85,7 +87,8 @@ impl Args {
             .with_context(|| format!("--policy-dir {}", self.policy_dir.display()))?;
         let own_url = self.issuer.as_deref().unwrap_or("https://faas-iam.invalid");
         let own = SigningKeys::ephemeral()?.issuer(own_url);
-        let (snapshot, diagnostics) = compile(&bundle, &IssuerKeys::new(), &own);
+        let federation = self.judging.federation();
+        let (snapshot, diagnostics) = compile_with(&bundle, &IssuerKeys::new(), &own, federation);
 
         let principal = self.principal(own_url, &bundle)?;
         let body = match &self.body {

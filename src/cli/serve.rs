@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Exit, usage};
+use super::{Exit, JudgingArgs, usage};
 use crate::decide::authorize::{FunctionAuth, Settings};
 use crate::policy::is_dns_label;
 use crate::route::{Provider, Rules, Ui, UrlPattern};
@@ -38,6 +38,8 @@ pub(super) struct Args {
     admin_listen: SocketAddr,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    judging: JudgingArgs,
     /// Whether routes whose Envoy configuration says so accept the gateway's own credentials
     #[arg(long, env = "FAAS_IAM_ADMIN_BASIC_AUTH", value_enum, default_value_t = AllowArg::Deny)]
     admin_basic_auth: AllowArg,
@@ -159,6 +161,7 @@ impl Args {
             http_listen: self.http_listen,
             admin_listen: self.admin_listen,
             settings: self.reading.settings()?,
+            federation: self.judging.federation(),
             admin_basic_auth,
             token_rate: self.token_rate,
             token_burst: self.token_burst,

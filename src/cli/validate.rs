@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::Exit;
-use crate::compile::{Bundle, IssuerKeys, Severity, compile};
+use super::{Exit, JudgingArgs};
+use crate::compile::{Bundle, IssuerKeys, Severity, compile_with};
 use crate::crd::Defaults;
 use crate::source::files;
 use crate::token::signer::SigningKeys;
@@ -17,6 +17,8 @@ pub(super) struct Args {
     /// Files and directories; they are checked together, as one set of policies
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    judging: JudgingArgs,
 }
 
 impl Args {
@@ -28,7 +30,8 @@ impl Args {
         }
         // Who signs makes no difference to what is valid.
         let own = SigningKeys::ephemeral()?.issuer("https://faas-iam.invalid");
-        let (snapshot, diagnostics) = compile(&bundle, &IssuerKeys::new(), &own);
+        let (snapshot, diagnostics) =
+            compile_with(&bundle, &IssuerKeys::new(), &own, self.judging.federation());
         let mut out = stdout().lock();
         for diagnostic in &diagnostics {
             writeln!(out, "{diagnostic}")?;

@@ -71,6 +71,18 @@ codes! {
     InvalidIssuer = "invalid-issuer",
     /// Registrations of one issuer disagree.
     ConflictingIssuer = "conflicting-issuer",
+    /// A Role trusts an issuer that strangers have tokens of, and does not say whose it means.
+    BroadTrust = "broad-trust",
+    /// A Role does not say which issuer it is about.
+    IssuerNotNamed = "issuer-not-named",
+    /// A pattern begins or ends with a wildcard where a stranger's value fits.
+    LoosePattern = "loose-pattern",
+    /// A pattern matches names that can pass to others.
+    RenamableSubject = "renamable-subject",
+    /// A Role matches an e-mail address that need not be proven.
+    UnverifiedEmail = "unverified-email",
+    /// An audience is one that tokens for other services have.
+    DefaultAudience = "default-audience",
     /// A duration is not written as Go writes it.
     InvalidDuration = "invalid-duration",
 }

@@ -152,6 +152,16 @@ impl Condition {
         truth
     }
 
+    /// Whether a clause, or every value of one, could not be read: the condition is then never certain,
+    /// whatever the others say.
+    pub fn is_never_certain(&self) -> bool {
+        self.unreadable || self.clauses.iter().any(|clause| clause.test.is_empty())
+    }
+
+    pub(super) fn clauses(&self) -> &[Clause] {
+        &self.clauses
+    }
+
     /// Whether a part could not be read.
     pub fn is_unreadable(&self) -> bool {
         self.unreadable || self.clauses.iter().any(|clause| clause.unreadable_value)

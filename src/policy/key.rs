@@ -89,6 +89,14 @@ impl ClaimKey {
         }
     }
 
+    /// The key as a JSON Pointer: two keys that lead to the same value have the same.
+    pub fn to_pointer(&self) -> Cow<'_, str> {
+        match self {
+            Self::Name(name) => Cow::Owned(format!("/{}", name.replace('~', "~0").replace('/', "~1"))),
+            Self::Pointer(pointer) => Cow::Borrowed(pointer),
+        }
+    }
+
     /// The name of the top-level claim that holds the value.
     pub fn claim(&self) -> Cow<'_, str> {
         match self {

@@ -46,9 +46,8 @@ impl Glob {
     fn from_tokens(tokens: impl Iterator<Item = Token>) -> Self {
         let mut tokens: Vec<Token> = tokens.collect();
         tokens.dedup_by(|a, b| *a == Token::AnyText && *b == Token::AnyText);
-        let literal = |tokens: &[Token]| -> Option<String> {
-            tokens.iter().map(|t| if let Token::Literal(c) = t { Some(*c) } else { None }).collect()
-        };
+        let literal =
+            |tokens: &[Token]| -> Option<String> { tokens.iter().map(|token| token.literal()).collect() };
         let strategy = match tokens.as_slice() {
             [Token::AnyText] => Some(Strategy::Any),
             [Token::AnyText, rest @ ..] if literal(rest).is_some() => literal(rest).map(Strategy::Suffix),
@@ -66,6 +65,27 @@ impl Glob {
     /// The one text that the pattern matches, if it has no wildcard.
     pub fn as_exact(&self) -> Option<&str> {
         if let Strategy::Exact(text) = &self.0 { Some(text) } else { None }
+    }
+
+    /// What stands before the first wildcard.
+    pub fn literal_prefix(&self) -> String {
+        match &self.0 {
+            Strategy::Any | Strategy::Suffix(_) => String::new(),
+            Strategy::Exact(text) | Strategy::Prefix(text) => text.clone(),
+            Strategy::Tokens(tokens) => tokens.iter().map_while(|token| token.literal()).collect(),
+        }
+    }
+
+    /// What stands after the last wildcard.
+    pub fn literal_suffix(&self) -> String {
+        match &self.0 {
+            Strategy::Any | Strategy::Prefix(_) => String::new(),
+            Strategy::Exact(text) | Strategy::Suffix(text) => text.clone(),
+            Strategy::Tokens(tokens) => {
+                let reversed: Vec<_> = tokens.iter().rev().map_while(|token| token.literal()).collect();
+                reversed.into_iter().rev().collect()
+            }
+        }
     }
 
     /// Whether some text exists that both patterns match.
@@ -115,6 +135,15 @@ impl Glob {
             Strategy::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Strategy::Suffix(suffix) => text.ends_with(suffix.as_str()),
             Strategy::Tokens(tokens) => matches_tokens(tokens, text),
+        }
+    }
+}
+
+impl Token {
+    const fn literal(self) -> Option<char> {
+        match self {
+            Self::Literal(c) => Some(c),
+            Self::AnyText | Self::AnyCharacter => None,
         }
     }
 }
@@ -213,6 +242,22 @@ mod tests {
         let glob = Glob::from_parts(parts.into_iter());
         assert!(glob.matches("team-*?x"));
         assert!(!glob.matches("team-abx"));
+    }
+
+    #[test]
+    fn what_stands_around_the_wildcards() {
+        for (pattern, prefix, suffix) in [
+            ("", "", ""),
+            ("*", "", ""),
+            ("ab", "ab", "ab"),
+            ("ab*", "ab", ""),
+            ("*ab", "", "ab"),
+            ("a*b?é", "a", "é"),
+            ("?*", "", ""),
+        ] {
+            let glob = Glob::parse(pattern);
+            assert_eq!((glob.literal_prefix(), glob.literal_suffix()), (prefix.into(), suffix.into()));
+        }
     }
 
     #[test]

@@ -104,6 +104,14 @@ impl Template {
         texts.collect::<Option<Vec<_>>>().map(|texts| texts.concat())
     }
 
+    /// The text as a pattern in which a variable stands for any text.
+    pub(crate) fn to_glob(&self, text: Wildcards) -> Glob {
+        Glob::from_parts(self.0.iter().map(|part| match part {
+            Part::Text(literal) => (literal.as_str(), text),
+            Part::Variable(_) => ("*", Wildcards::Active),
+        }))
+    }
+
     /// The text for this identity as a wildcard pattern in which the variables' values stand for
     /// themselves. A value that `valid` refuses counts as unresolved.
     pub fn expand_glob(

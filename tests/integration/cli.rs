@@ -27,7 +27,7 @@ kind: Role
 metadata: {name: developers}
 spec:
   policy: [dev]
-  principal: {'jwt:sub': [alice]}
+  principal: {'jwt:sub': [alice], 'jwt:iss': ['https://idp.example.com']}
 ";
 
 const ISSUER: &str = "\
@@ -234,6 +234,24 @@ fn explain_answers_with_its_exit_code() -> Result<()> {
     denied.says(2, &["403 ", "alice needs Function:List on openfaas-fn:*"])?;
     explain(&[&asked[..], &["GET", "system/functions"]].concat())?
         .says(2, &["400 ", "does not begin with '/'"])
+}
+
+#[test]
+fn strict_federation_closes_what_lenient_warns_of() -> Result<()> {
+    let role = ROLE.replace(", 'jwt:iss': ['https://idp.example.com']", "");
+    let files = [("p/a.yaml", POLICY), ("p/b.yaml", &role), ("p/c.yaml", ISSUER), ("alice.json", ALICE)];
+    let dir = directory(&files)?;
+    faas_iam(dir.path(), &["validate", "p"])?
+        .says(0, &["warning[issuer-not-named] Role openfaas/developers"])?;
+    faas_iam(dir.path(), &["validate", "--strict-federation", "p"])?
+        .says(3, &["error[issuer-not-named] Role openfaas/developers"])?;
+    let ask = ["explain", "--policy-dir=p", "--claims=alice.json", "GET", "/system/functions?namespace=dev"];
+    faas_iam(dir.path(), &ask)?.says(0, &["allow: allowed"])?;
+    let mut strict = Command::new(env!("CARGO_BIN_EXE_faas-iam"));
+    strict.args(ask).current_dir(dir.path()).env("FAAS_IAM_STRICT_FEDERATION", "yes");
+    let closed = ended(strict)?;
+    closed.says(2, &["deny: no-matching-role"])?;
+    closed.says(2, &["problem    ", "error[issuer-not-named]"])
 }
 
 #[test]

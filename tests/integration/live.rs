@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use faas_iam::transport::admin::pb;
+
 use crate::grpc_client::{connect, snapshot_info};
 use crate::objects::{self, SigningKey, grant, policy, role, write_whole};
 use crate::stack::{CLIENT_ID, Setup, Stack, eventually, text};
@@ -133,14 +135,17 @@ async fn a_half_written_file_closes_what_is_in_it_and_is_reported() -> Result<()
     let info = snapshot_info(admin.clone(), None).await??;
     let objects = info.objects.context("no counts")?;
     assert_eq!((objects.jwt_issuers, objects.policies, objects.roles), (1, 1, 1));
-    let [diagnostic] = info.diagnostics.as_slice() else { anyhow::bail!("{:?}", info.diagnostics) };
+    // The Roles of these tests name no issuer, which is a warning of its own.
+    let expected = |diagnostic: &&pb::Diagnostic| diagnostic.code != "issuer-not-named";
+    let found: Vec<_> = info.diagnostics.iter().filter(expected).collect();
+    let [diagnostic] = found.as_slice() else { anyhow::bail!("{:?}", info.diagnostics) };
     assert!(diagnostic.origin.contains("bob.yaml"), "{diagnostic:?}");
     assert_eq!(diagnostic.code, "unreadable-document");
 
     fs::write(stack.path("policies/bob.yaml"), &whole)?;
     stack.until_status(&bob, LIST, 200).await?;
     let mended = snapshot_info(admin, None).await??;
-    assert!(mended.diagnostics.is_empty(), "{:?}", mended.diagnostics);
+    assert!(!mended.diagnostics.iter().any(|diagnostic| expected(&diagnostic)), "{:?}", mended.diagnostics);
     assert_ne!(mended.revision, info.revision);
     Ok(())
 }

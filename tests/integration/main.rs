@@ -18,6 +18,7 @@ mod route_matrix;
 mod route_rows;
 mod secrecy;
 mod stack;
+mod federation_docs;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -346,6 +346,23 @@ mod tests {
         }
     }
 
+    /// Entra's documents for all tenants state a template, which no token has as its issuer.
+    #[test]
+    fn a_template_is_no_issuer_but_a_tenant_is() {
+        let document = |issuer: &str| {
+            let keys = "https://login.microsoftonline.com/common/discovery/v2.0/keys";
+            serde_json::json!({"issuer": issuer, "jwks_uri": keys}).to_string()
+        };
+        let template = "https://login.microsoftonline.com/{tenantid}/v2.0";
+        let tenant = "https://login.microsoftonline.com/1fe37984-5987-4564-b4aa-99e587365024/v2.0";
+        for iss in [tenant, "https://login.microsoftonline.com/common/v2.0"] {
+            let wanted = wanted(iss, None);
+            assert!(Place::of(&wanted).unwrap().keys_url(document(template).as_bytes()).is_err(), "{iss}");
+        }
+        let wanted = wanted(tenant, None);
+        assert!(Place::of(&wanted).unwrap().keys_url(document(tenant).as_bytes()).is_ok());
+    }
+
     #[test]
     fn max_age_is_read_from_cache_control() {
         for (value, expected) in [
