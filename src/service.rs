@@ -20,7 +20,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::crd::Defaults;
 use crate::decide::authorize::Settings;
-use crate::source::issuer_keys::{self, FetchConfig};
+use crate::source::issuer_keys::{self, FetchConfig, ServiceAccount};
 use crate::state::State;
 use crate::telemetry::Metrics;
 use crate::token::limit::RateLimit;
@@ -59,6 +59,10 @@ pub struct Config {
     pub settings: Settings,
     /// Whether routes may accept the gateway's administrator.
     pub admin_basic_auth: bool,
+    /// Certificates that identity providers are trusted by, beside those of the system.
+    pub ca_bundle: Option<PathBuf>,
+    /// Where the service account of the pod is mounted, if this is one.
+    pub service_account: PathBuf,
     /// Token requests of one client address a second.
     pub token_rate: u32,
     /// Token requests of one client address at once.
@@ -132,13 +136,15 @@ async fn start(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
 
+    let fetch = fetch_config(&config)?;
     let publish = Arc::clone(&state);
     let fetcher = issuer_keys::spawn(
-        FetchConfig::default(),
+        fetch,
         state.wanted(),
         move |iss, keys| publish.publish_keys(iss, keys),
         stop.clone(),
-    )?;
+    )
+    .with_context(|| ca_bundle_flag(&config))?;
     let exchange = Arc::new(Exchange::new(config.issuer.clone(), Arc::clone(&state), fetcher));
     let ext_authz = ExtAuthz {
         state: Arc::clone(&state),
@@ -172,6 +178,23 @@ async fn start(
     let (http, admin_address) = (config.http_listen, config.admin_listen);
     tracing::info!(issuer = config.issuer, grpc = %config.grpc_listen, %http, admin = %admin_address, "listening");
     Ok((admin, health))
+}
+
+fn fetch_config(config: &Config) -> anyhow::Result<FetchConfig> {
+    let read = |path: &PathBuf| fs::read(path).with_context(|| ca_bundle_flag(config));
+    Ok(FetchConfig {
+        ca_bundle_pem: config.ca_bundle.as_ref().map(read).transpose()?,
+        service_account: Some(ServiceAccount { directory: config.service_account.clone() }),
+        ..FetchConfig::default()
+    })
+}
+
+/// What an error of the certificates begins with.
+fn ca_bundle_flag(config: &Config) -> String {
+    match &config.ca_bundle {
+        Some(path) => format!("--ca-bundle {}", path.display()),
+        None => "identity providers".to_owned(),
+    }
 }
 
 async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
