@@ -23,6 +23,7 @@ use crate::decide::authorize::Settings;
 use crate::source::issuer_keys::{self, FetchConfig, ServiceAccount};
 use crate::state::State;
 use crate::telemetry::Metrics;
+use crate::token::TokenCache;
 use crate::token::limit::RateLimit;
 use crate::token::signer::SigningKeys;
 use crate::transport::admin::Admin;
@@ -63,6 +64,8 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// Where the service account of the pod is mounted, if this is one.
     pub service_account: PathBuf,
+    /// How much memory verified tokens may take, in bytes.
+    pub token_cache_bytes: u64,
     /// Token requests of one client address a second.
     pub token_rate: u32,
     /// Token requests of one client address at once.
@@ -131,6 +134,7 @@ async fn start(
 
     let state = Arc::new(State::new(config.issuer.clone(), signing));
     let metrics = Arc::new(Metrics::default());
+    let tokens = Arc::new(TokenCache::new(config.token_cache_bytes));
     let draining = Arc::new(AtomicBool::new(false));
     let admin = Admin { state: Arc::clone(&state), metrics: Arc::clone(&metrics), draining };
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -151,6 +155,7 @@ async fn start(
         settings: config.settings.clone(),
         gateway: gateway.clone(),
         metrics,
+        tokens,
         admin_basic_auth: config.admin_basic_auth,
     };
 

@@ -49,6 +49,9 @@ pub(super) struct Args {
     #[arg(long, env = "FAAS_IAM_SERVICE_ACCOUNT", value_name = "DIR", hide = true,
           default_value = SERVICE_ACCOUNT_DIR)]
     service_account: PathBuf,
+    /// Memory for tokens that were verified, in bytes; 0 verifies every token each time
+    #[arg(long, env = "FAAS_IAM_TOKEN_CACHE_BYTES", value_name = "N", default_value_t = 32 * 1024 * 1024)]
+    token_cache_bytes: u64,
     /// Token requests that one client address has in a second
     #[arg(long, env = "FAAS_IAM_TOKEN_RATE", value_name = "N", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -166,6 +169,7 @@ impl Args {
             admin_basic_auth,
             ca_bundle: self.ca_bundle.clone(),
             service_account: self.service_account.clone(),
+            token_cache_bytes: self.token_cache_bytes,
             token_rate: self.token_rate,
             token_burst: self.token_burst,
         })
