@@ -20,7 +20,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::crd::Defaults;
 use crate::decide::authorize::Settings;
-use crate::source::issuer_keys::{self, FetchConfig, ServiceAccount};
+use crate::source::issuer_keys::{self, FetchConfig, IssuerKeys, ServiceAccount};
 use crate::state::State;
 use crate::telemetry::Metrics;
 use crate::token::TokenCache;
@@ -114,17 +114,13 @@ async fn start(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Admin, HealthReporter)> {
+    // Before anything listens: a file that is not there is a mistake in the command line.
     let signing = Arc::new(load_signing_keys(&config.signing_keys)?);
-    let gateway = match &config.gateway_credentials {
-        Some(directory) => {
-            let at = || format!("--gateway-credentials {}", directory.display());
-            Some(Arc::new(GatewayCredentials::load(directory).with_context(at)?))
-        }
-        None => None,
-    };
-    // Before anything listens: a directory that is not there is a mistake in the command line.
+    let gateway = load_gateway_credentials(&config)?;
     fs::read_dir(&config.policy_dir)
         .with_context(|| format!("--policy-dir {}", config.policy_dir.display()))?;
+    let state = Arc::new(State::new(config.issuer.clone(), signing));
+    let issuers = keep_issuer_keys(&config, &state, stop)?;
 
     let grpc_address = &config.grpc_listen;
     let grpc_listener =
@@ -132,24 +128,20 @@ async fn start(
     let http_listener = listen("--http-listen", config.http_listen).await?;
     let admin_listener = listen("--admin-listen", config.admin_listen).await?;
 
-    let state = Arc::new(State::new(config.issuer.clone(), signing));
     let metrics = Arc::new(Metrics::default());
     let tokens = Arc::new(TokenCache::new(config.token_cache_bytes));
     let draining = Arc::new(AtomicBool::new(false));
-    let admin = Admin { state: Arc::clone(&state), metrics: Arc::clone(&metrics), draining };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
 
-    let fetch = fetch_config(&config)?;
-    let publish = Arc::clone(&state);
-    let fetcher = issuer_keys::spawn(
-        fetch,
-        state.wanted(),
-        move |iss, keys| publish.publish_keys(iss, keys),
-        stop.clone(),
-    )
-    .with_context(|| ca_bundle_flag(&config))?;
-    let exchange = Arc::new(Exchange::new(config.issuer.clone(), Arc::clone(&state), fetcher));
+    let admin = Admin {
+        state: Arc::clone(&state),
+        issuers: issuers.clone(),
+        tokens: Arc::clone(&tokens),
+        metrics: Arc::clone(&metrics),
+        draining,
+    };
+    let exchange = Arc::new(Exchange::new(config.issuer.clone(), Arc::clone(&state), issuers));
     let ext_authz = ExtAuthz {
         state: Arc::clone(&state),
         settings: config.settings.clone(),
@@ -185,21 +177,28 @@ async fn start(
     Ok((admin, health))
 }
 
-fn fetch_config(config: &Config) -> anyhow::Result<FetchConfig> {
-    let read = |path: &PathBuf| fs::read(path).with_context(|| ca_bundle_flag(config));
-    Ok(FetchConfig {
-        ca_bundle_pem: config.ca_bundle.as_ref().map(read).transpose()?,
-        service_account: Some(ServiceAccount { directory: config.service_account.clone() }),
-        ..FetchConfig::default()
-    })
+fn load_gateway_credentials(config: &Config) -> anyhow::Result<Option<Arc<GatewayCredentials>>> {
+    let Some(directory) = &config.gateway_credentials else { return Ok(None) };
+    let at = || format!("--gateway-credentials {}", directory.display());
+    Ok(Some(Arc::new(GatewayCredentials::load(directory).with_context(at)?)))
 }
 
-/// What an error of the certificates begins with.
-fn ca_bundle_flag(config: &Config) -> String {
-    match &config.ca_bundle {
+/// Starts to keep the keys of all issuers that the state wants.
+fn keep_issuer_keys(
+    config: &Config,
+    state: &Arc<State>,
+    stop: &CancellationToken,
+) -> anyhow::Result<IssuerKeys> {
+    let at = || match &config.ca_bundle {
         Some(path) => format!("--ca-bundle {}", path.display()),
         None => "identity providers".to_owned(),
-    }
+    };
+    let service_account = Some(ServiceAccount { directory: config.service_account.clone() });
+    let ca_bundle_pem = config.ca_bundle.as_ref().map(fs::read).transpose().with_context(at)?;
+    let fetch = FetchConfig { ca_bundle_pem, service_account, ..FetchConfig::default() };
+    let publish = Arc::clone(state);
+    let publish = move |iss, keys| publish.publish_keys(iss, keys);
+    issuer_keys::spawn(fetch, state.wanted(), publish, stop.clone()).with_context(at)
 }
 
 async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -235,3 +234,6 @@ fn load_signing_keys(paths: &[PathBuf]) -> anyhow::Result<SigningKeys> {
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
     SigningKeys::load(&files).context("--signing-key")
 }
+
+#[cfg(test)]
+mod tests;

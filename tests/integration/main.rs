@@ -5,6 +5,7 @@ mod bed;
 mod check_response;
 mod envoy_bodies;
 mod envoy_config;
+mod issuers;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -36,6 +37,17 @@ pub(super) struct Entry {
     pub(super) status: IssuerStatus,
     /// Told when a token asked for a key that is not held.
     pub(super) hint: Arc<Notify>,
+}
+
+// === impl IssuerStatus ===
+
+impl IssuerStatus {
+    /// How long ago the keys were last confirmed.
+    pub fn age(&self) -> Option<Duration> {
+        let age = Timestamp::now().duration_since(self.fetched_at?);
+        // Another clock reading may be earlier.
+        Some(Duration::try_from(age).unwrap_or_default())
+    }
 }
 
 // === impl Entries ===

@@ -173,6 +173,19 @@ async fn hints_during_a_fetch_are_answered_by_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn unknown_keys_cause_one_fetch_in_a_cooldown_however_long_they_come() {
+    let run = run(Provider::Up, FetchConfig { refresh: Duration::from_secs(3600), ..FetchConfig::default() });
+    run.time_until_keys().await;
+    for _ in 0..10_000 {
+        run.keys.refetch("https://idp");
+        sleep(Duration::from_millis(60)).await;
+    }
+    let hinted = run.fake.count() - 1;
+    assert!((20..=21).contains(&hinted), "{hinted} fetches in 600 s, 20 cooldowns");
+    assert_eq!(run.log.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_while_keys_are_published_costs_one_round() {
     let (fake, log) = (Fake::new(Provider::Up), Log::default());
     let (sender, receiver) = watch::channel(vec![wanted("https://idp")]);
