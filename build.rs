@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use prost::Message;
 
-const OURS: &str = "faas_iam/v1/snapshot.proto";
+const OURS: &[&str] = &["faas_iam/v1/issuers.proto", "faas_iam/v1/snapshot.proto"];
 const EXT_AUTHZ: &str = "envoy/service/auth/v3/external_auth.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=Cargo.lock");
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
-    let ours = protox::compile([OURS], ["proto"])?;
+    let ours = protox::compile(OURS, ["proto"])?;
     fs::write(out.join("faas_iam.bin"), ours.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(ours)?;
 

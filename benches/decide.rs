@@ -11,6 +11,7 @@ use faas_iam::compile::{Bundle, IssuerKeys, Snapshot, compile};
 use faas_iam::crd::Defaults;
 use faas_iam::decide::authorize::{Identity, Inquiry, Settings, authorize};
 use faas_iam::decide::{Request, decide};
+use faas_iam::identity::InFull;
 use faas_iam::identity::verify::described;
 use faas_iam::identity::{KeySet, OwnIssuer, Principal};
 use faas_iam::policy::{Action, Context, Resource};
@@ -85,7 +86,8 @@ fn authorize_a_deploy(bencher: Bencher<'_, '_>, count: usize) {
     let settings = Settings::default();
     bencher.bench_local(|| {
         let identity = Identity::Known(&principal);
-        let inquiry = Inquiry { http: deploy(), identity, context: Context::default(), admin: None };
+        let context = Context::default();
+        let inquiry = Inquiry { http: deploy(), identity, verifier: &InFull, context, admin: None };
         authorize(black_box(&snapshot), &settings, &inquiry)
     });
 }

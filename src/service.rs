@@ -21,9 +21,10 @@ use tonic_health::server::HealthReporter;
 use crate::compile::Federation;
 use crate::crd::Defaults;
 use crate::decide::authorize::Settings;
-use crate::source::issuer_keys::{self, FetchConfig};
+use crate::source::issuer_keys::{self, FetchConfig, IssuerKeys, ServiceAccount};
 use crate::state::State;
 use crate::telemetry::Metrics;
+use crate::token::TokenCache;
 use crate::token::limit::RateLimit;
 use crate::token::signer::SigningKeys;
 use crate::transport::admin::Admin;
@@ -62,6 +63,12 @@ pub struct Config {
     pub federation: Federation,
     /// Whether routes may accept the gateway's administrator.
     pub admin_basic_auth: bool,
+    /// Certificates that identity providers are trusted by, beside those of the system.
+    pub ca_bundle: Option<PathBuf>,
+    /// Where the service account of the pod is mounted, if this is one.
+    pub service_account: PathBuf,
+    /// How much memory verified tokens may take, in bytes.
+    pub token_cache_bytes: u64,
     /// Token requests of one client address a second.
     pub token_rate: u32,
     /// Token requests of one client address at once.
@@ -110,17 +117,13 @@ async fn start(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Admin, HealthReporter)> {
+    // Before anything listens: a file that is not there is a mistake in the command line.
     let signing = Arc::new(load_signing_keys(&config.signing_keys)?);
-    let gateway = match &config.gateway_credentials {
-        Some(directory) => {
-            let at = || format!("--gateway-credentials {}", directory.display());
-            Some(Arc::new(GatewayCredentials::load(directory).with_context(at)?))
-        }
-        None => None,
-    };
-    // Before anything listens: a directory that is not there is a mistake in the command line.
+    let gateway = load_gateway_credentials(&config)?;
     fs::read_dir(&config.policy_dir)
         .with_context(|| format!("--policy-dir {}", config.policy_dir.display()))?;
+    let state = Arc::new(State::new(config.issuer.clone(), signing).with_federation(config.federation));
+    let issuers = keep_issuer_keys(&config, &state, stop)?;
 
     let grpc_address = &config.grpc_listen;
     let grpc_listener =
@@ -128,26 +131,26 @@ async fn start(
     let http_listener = listen("--http-listen", config.http_listen).await?;
     let admin_listener = listen("--admin-listen", config.admin_listen).await?;
 
-    let state = Arc::new(State::new(config.issuer.clone(), signing).with_federation(config.federation));
     let metrics = Arc::new(Metrics::default());
+    let tokens = Arc::new(TokenCache::new(config.token_cache_bytes));
     let draining = Arc::new(AtomicBool::new(false));
-    let admin = Admin { state: Arc::clone(&state), metrics: Arc::clone(&metrics), draining };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
 
-    let publish = Arc::clone(&state);
-    let fetcher = issuer_keys::spawn(
-        FetchConfig::default(),
-        state.wanted(),
-        move |iss, keys| publish.publish_keys(iss, keys),
-        stop.clone(),
-    )?;
-    let exchange = Arc::new(Exchange::new(config.issuer.clone(), Arc::clone(&state), fetcher));
+    let admin = Admin {
+        state: Arc::clone(&state),
+        issuers: issuers.clone(),
+        tokens: Arc::clone(&tokens),
+        metrics: Arc::clone(&metrics),
+        draining,
+    };
+    let exchange = Arc::new(Exchange::new(config.issuer.clone(), Arc::clone(&state), issuers));
     let ext_authz = ExtAuthz {
         state: Arc::clone(&state),
         settings: config.settings.clone(),
         gateway: gateway.clone(),
         metrics,
+        tokens,
         admin_basic_auth: config.admin_basic_auth,
     };
 
@@ -175,6 +178,30 @@ async fn start(
     let (http, admin_address) = (config.http_listen, config.admin_listen);
     tracing::info!(issuer = config.issuer, grpc = %config.grpc_listen, %http, admin = %admin_address, "listening");
     Ok((admin, health))
+}
+
+fn load_gateway_credentials(config: &Config) -> anyhow::Result<Option<Arc<GatewayCredentials>>> {
+    let Some(directory) = &config.gateway_credentials else { return Ok(None) };
+    let at = || format!("--gateway-credentials {}", directory.display());
+    Ok(Some(Arc::new(GatewayCredentials::load(directory).with_context(at)?)))
+}
+
+/// Starts to keep the keys of all issuers that the state wants.
+fn keep_issuer_keys(
+    config: &Config,
+    state: &Arc<State>,
+    stop: &CancellationToken,
+) -> anyhow::Result<IssuerKeys> {
+    let at = || match &config.ca_bundle {
+        Some(path) => format!("--ca-bundle {}", path.display()),
+        None => "identity providers".to_owned(),
+    };
+    let service_account = Some(ServiceAccount { directory: config.service_account.clone() });
+    let ca_bundle_pem = config.ca_bundle.as_ref().map(fs::read).transpose().with_context(at)?;
+    let fetch = FetchConfig { ca_bundle_pem, service_account, ..FetchConfig::default() };
+    let publish = Arc::clone(state);
+    let publish = move |iss, keys| publish.publish_keys(iss, keys);
+    issuer_keys::spawn(fetch, state.wanted(), publish, stop.clone()).with_context(at)
 }
 
 async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -210,3 +237,6 @@ fn load_signing_keys(paths: &[PathBuf]) -> anyhow::Result<SigningKeys> {
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
     SigningKeys::load(&files).context("--signing-key")
 }
+
+#[cfg(test)]
+mod tests;

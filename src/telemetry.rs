@@ -1,6 +1,6 @@
-//! What the service tells about its own work: logs and counters.
+//! What the service tells about its own work: logs and metrics.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::compile::Severity;
 use crate::reason::Reason;
+use crate::source::issuer_keys::IssuerStatus;
 use crate::state::Loaded;
+use crate::token::CacheFigures;
 
 /// Writes logs to standard error, as lines, coloured on a terminal, or as JSON. `RUST_LOG` sets what
 /// is logged.
@@ -27,6 +29,22 @@ pub struct Metrics {
     decisions: Vec<AtomicU64>,
 }
 
+/// What is not counted but looked at.
+#[derive(Debug)]
+pub struct Observed<'a> {
+    /// What is in force.
+    pub loaded: Option<&'a Loaded>,
+    /// Whether checks are answered from it.
+    pub ready: bool,
+    /// The keys of the registered issuers. Only administrators make these series.
+    pub issuers: &'a [IssuerStatus],
+    /// The memory of verified tokens.
+    pub tokens: CacheFigures,
+}
+
+/// Series in the Prometheus text format.
+struct Exposition(String);
+
 impl Default for Metrics {
     fn default() -> Self {
         Self { decisions: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect() }
@@ -42,37 +60,124 @@ impl Metrics {
     }
 
     /// All series, in the Prometheus text format.
-    pub fn render(&self, loaded: Option<&Loaded>, ready: bool) -> String {
-        let mut text = String::from(
-            "# HELP faas_iam_decisions_total Answered checks by reason.\n# TYPE faas_iam_decisions_total counter\n",
-        );
-        for (reason, counter) in Reason::ALL.iter().zip(&self.decisions) {
-            let count = counter.load(Ordering::Relaxed);
-            let _infallible = writeln!(text, "faas_iam_decisions_total{{reason=\"{reason}\"}} {count}");
+    pub fn render(&self, observed: &Observed<'_>) -> String {
+        let mut text = Exposition(String::new());
+        let counts = Reason::ALL.iter().zip(&self.decisions);
+        let counts = counts.map(|(reason, count)| (label("reason", reason), count.load(Ordering::Relaxed)));
+        text.family("faas_iam_decisions_total", "counter", "Answered checks by reason.", counts);
+        let ready = [(String::new(), u8::from(observed.ready))];
+        text.family("faas_iam_ready", "gauge", "Whether checks are answered from a snapshot.", ready);
+        if let Some(loaded) = observed.loaded {
+            snapshot(&mut text, loaded);
         }
-        let mut gauge = |name: &str, help: &str, labels: &str, value: f64| {
-            let _infallible =
-                writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}");
+        issuers(&mut text, observed.issuers);
+        tokens(&mut text, observed.tokens);
+        text.0
+    }
+}
+
+fn snapshot(text: &mut Exposition, loaded: &Loaded) {
+    let revision = label("revision", loaded.snapshot.revision.as_str());
+    text.family("faas_iam_snapshot_info", "gauge", "The snapshot in force.", [(revision, 1)]);
+    let age = loaded.since.elapsed().unwrap_or_default().as_secs_f64();
+    let help = "For how long the snapshot has been in force.";
+    text.family("faas_iam_snapshot_age_seconds", "gauge", help, [(String::new(), age)]);
+    for (severity, name, help) in [
+        (Severity::Error, "faas_iam_object_errors", "Parts of objects that cannot be read and are closed."),
+        (Severity::Warning, "faas_iam_object_warnings", "Parts of objects that have no effect."),
+    ] {
+        let count = loaded.diagnostics.iter().filter(|d| d.severity == severity).count();
+        text.family(name, "gauge", help, [(String::new(), count)]);
+    }
+}
+
+fn issuers(text: &mut Exposition, issuers: &[IssuerStatus]) {
+    let of = |status: &IssuerStatus| label("issuer", &status.iss);
+    let keys = issuers.iter().map(|status| (of(status), status.usable));
+    text.family("faas_iam_issuer_keys", "gauge", "Keys of the issuer that are in use.", keys);
+    let ages = issuers.iter().filter_map(|status| Some((of(status), status.age()?.as_secs_f64())));
+    let help = "For how long the issuer's keys were not confirmed.";
+    text.family("faas_iam_issuer_fetched_age_seconds", "gauge", help, ages);
+    let fetches = issuers.iter().map(|status| (of(status), status.fetches));
+    text.family("faas_iam_issuer_fetches_total", "counter", "Ended fetches of the issuer's keys.", fetches);
+    let failed = issuers.iter().map(|status| (of(status), status.failed_fetches));
+    let help = "Failed fetches of the issuer's keys.";
+    text.family("faas_iam_issuer_fetch_errors_total", "counter", help, failed);
+}
+
+fn tokens(text: &mut Exposition, tokens: CacheFigures) {
+    let CacheFigures { hits, misses, entries, bytes } = tokens;
+    let mut single = |name, kind, help, value| text.family(name, kind, help, [(String::new(), value)]);
+    single("faas_iam_token_cache_hits_total", "counter", "Tokens that were verified from memory.", hits);
+    single("faas_iam_token_cache_misses_total", "counter", "Tokens that were verified in full.", misses);
+    single("faas_iam_token_cache_entries", "gauge", "Tokens in memory.", entries);
+    single("faas_iam_token_cache_bytes", "gauge", "The memory that they take, estimated.", bytes);
+}
+
+// === impl Exposition ===
+
+impl Exposition {
+    /// One metric with its samples, by label; without any, nothing is written.
+    fn family<V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, V)>,
+    ) {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_some() {
+            let _infallible = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        }
+        for (label, value) in samples {
+            let _infallible = writeln!(self.0, "{name}{label} {value}");
+        }
+    }
+}
+
+/// A label in braces, its value escaped.
+fn label(name: &str, value: impl Display) -> String {
+    let value = value.to_string().replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
+    format!("{{{name}=\"{value}\"}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_described_once_and_labels_are_escaped() {
+        let status = |iss: &str, keys: usize| IssuerStatus {
+            iss: iss.into(),
+            usable: keys,
+            fetched_at: (keys > 0).then(jiff::Timestamp::now),
+            fetches: 3,
+            failed_fetches: 2,
+            ..IssuerStatus::default()
         };
-        gauge(
-            "faas_iam_ready",
-            "Whether checks are answered from a snapshot.",
-            "",
-            f64::from(u8::from(ready)),
-        );
-        if let Some(loaded) = loaded {
-            let revision = format!("{{revision=\"{}\"}}", loaded.snapshot.revision);
-            gauge("faas_iam_snapshot_info", "The snapshot in force.", &revision, 1.0);
-            let age = loaded.since.elapsed().unwrap_or_default().as_secs_f64();
-            gauge("faas_iam_snapshot_age_seconds", "For how long the snapshot has been in force.", "", age);
-            let count = |severity| loaded.diagnostics.iter().filter(|d| d.severity == severity).count();
-            for (severity, name) in
-                [(Severity::Error, "faas_iam_object_errors"), (Severity::Warning, "faas_iam_object_warnings")]
-            {
-                let value = f64::from(u32::try_from(count(severity)).unwrap_or(u32::MAX));
-                gauge(name, "Problems of the objects in force.", "", value);
-            }
+        let issuers = [status("https://a", 2), status("https://b/\"x\\y\n", 0)];
+        let metrics = Metrics::default();
+        metrics.count(Reason::NoToken);
+        let tokens = CacheFigures { hits: 7, misses: 3, entries: 2, bytes: 4096 };
+        let text = metrics.render(&Observed { loaded: None, ready: false, issuers: &issuers, tokens });
+        for line in [
+            "faas_iam_decisions_total{reason=\"no-token\"} 1",
+            "faas_iam_ready 0",
+            "faas_iam_issuer_keys{issuer=\"https://a\"} 2",
+            "faas_iam_issuer_keys{issuer=\"https://b/\\\"x\\\\y\\n\"} 0",
+            "faas_iam_issuer_fetches_total{issuer=\"https://a\"} 3",
+            "faas_iam_issuer_fetch_errors_total{issuer=\"https://a\"} 2",
+            "faas_iam_token_cache_hits_total 7",
+            "faas_iam_token_cache_bytes 4096",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
-        text
+        let ages = text.lines().filter(|line| line.starts_with("faas_iam_issuer_fetched_age_seconds{"));
+        assert_eq!(ages.count(), 1, "an issuer that never gave keys has no age");
+        let mut described: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let all = described.len();
+        described.sort_unstable();
+        described.dedup();
+        assert_eq!(described.len(), all);
     }
 }

@@ -12,8 +12,8 @@ use super::{Exit, JudgingArgs, usage};
 use crate::compile::{Bundle, Diagnostic, IssuerKeys, Severity, Snapshot, compile_with};
 use crate::crd::Defaults;
 use crate::decide::authorize::{Answer, Identity, Inquiry, Verdict, authorize};
-use crate::identity::Principal;
 use crate::identity::verify::{described, unproven};
+use crate::identity::{InFull, Principal};
 use crate::json::parse_unambiguous_object;
 use crate::policy::{Context, Truth};
 use crate::route::HttpRequest;
@@ -105,7 +105,8 @@ impl Args {
             body: &body,
         };
         let roles = consider(&snapshot, &principal, &context);
-        let inquiry = Inquiry { http, identity: Identity::Known(&principal), context, admin: None };
+        let identity = Identity::Known(&principal);
+        let inquiry = Inquiry { http, identity, verifier: &InFull, context, admin: None };
         let verdict = authorize(&snapshot, &settings, &inquiry);
         let explanation = Explanation { verdict, roles, principal: &principal, diagnostics: &diagnostics };
         let text = match self.output {

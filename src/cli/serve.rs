@@ -9,6 +9,7 @@ use crate::decide::authorize::{FunctionAuth, Settings};
 use crate::policy::is_dns_label;
 use crate::route::{Provider, Rules, Ui, UrlPattern};
 use crate::service::{self, Config};
+use crate::source::issuer_keys::SERVICE_ACCOUNT_DIR;
 use crate::telemetry;
 use crate::transport::grpc::GrpcAddress;
 
@@ -43,6 +44,16 @@ pub(super) struct Args {
     /// Whether routes whose Envoy configuration says so accept the gateway's own credentials
     #[arg(long, env = "FAAS_IAM_ADMIN_BASIC_AUTH", value_enum, default_value_t = AllowArg::Deny)]
     admin_basic_auth: AllowArg,
+    /// Certificates (PEM) that identity providers are trusted by, beside those of the system
+    #[arg(long, env = "FAAS_IAM_CA_BUNDLE", value_name = "FILE")]
+    ca_bundle: Option<PathBuf>,
+    /// Where the pod's service account is mounted
+    #[arg(long, env = "FAAS_IAM_SERVICE_ACCOUNT", value_name = "DIR", hide = true,
+          default_value = SERVICE_ACCOUNT_DIR)]
+    service_account: PathBuf,
+    /// Memory for tokens that were verified, in bytes; 0 verifies every token each time
+    #[arg(long, env = "FAAS_IAM_TOKEN_CACHE_BYTES", value_name = "N", default_value_t = 32 * 1024 * 1024)]
+    token_cache_bytes: u64,
     /// Token requests that one client address has in a second
     #[arg(long, env = "FAAS_IAM_TOKEN_RATE", value_name = "N", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -163,6 +174,9 @@ impl Args {
             settings: self.reading.settings()?,
             federation: self.judging.federation(),
             admin_basic_auth,
+            ca_bundle: self.ca_bundle.clone(),
+            service_account: self.service_account.clone(),
+            token_cache_bytes: self.token_cache_bytes,
             token_rate: self.token_rate,
             token_burst: self.token_burst,
         })

@@ -2,13 +2,14 @@
 //! order in which refusals come first.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::credentials::Credentials;
 use super::{Decision, Denial, Permit, StatementRef, decide_all};
 use crate::compile::Snapshot;
-use crate::identity::Principal;
 use crate::identity::rejection::TokenRejection;
-use crate::identity::verify::{OwnToken, TokenKind, claims_to_be_api_token, still_admitted, verify_own};
+use crate::identity::verify::{OwnToken, TokenKind, claims_to_be_api_token, still_admitted};
+use crate::identity::{Principal, TokenVerifier};
 use crate::policy::{Action, Context, Effect, Resource, ResourcePattern};
 use crate::reason::Reason;
 use crate::route::{self, Access, ApiCall, Closed, HttpRequest, Rules};
@@ -52,6 +53,8 @@ pub struct Inquiry<'a> {
     pub http: HttpRequest<'a>,
     /// Who makes it.
     pub identity: Identity<'a>,
+    /// Verifies the token.
+    pub verifier: &'a dyn TokenVerifier,
     /// The circumstances.
     pub context: Context,
     /// Where the gateway's administrator credentials are accepted: tells the user of valid ones.
@@ -62,7 +65,7 @@ pub struct Inquiry<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// An identity of a registered issuer.
-    Federated(Principal),
+    Federated(Arc<Principal>),
     /// The gateway's administrator, by user name.
     Admin(String),
 }
@@ -206,7 +209,7 @@ fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor,
         Identity::Header(header) => header,
         Identity::Known(principal) => {
             return match still_admitted(principal, &snapshot.issuers) {
-                Ok(_) => Ok(Actor::Federated(principal.clone())),
+                Ok(_) => Ok(Actor::Federated(Arc::new(principal.clone()))),
                 Err(rejection) => Err(rejected(rejection.reason, rejection.description)),
             };
         }
@@ -230,7 +233,8 @@ fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor,
             }
         },
         Credentials::Bearer(token) => {
-            let verified = verify_own(token, &snapshot.own, &snapshot.issuers, inquiry.context.now);
+            let now = inquiry.context.now;
+            let verified = inquiry.verifier.verify_own(token, &snapshot.own, &snapshot.issuers, now);
             let rejected =
                 |reason, description: String| unauthenticated(reason, description.clone(), Some(description));
             match verified {
@@ -310,14 +314,14 @@ fn api_token_on_function(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Option<R
     })
 }
 
-type FunctionToken = (Principal, Vec<String>, Vec<String>);
+type FunctionToken = (Arc<Principal>, Vec<String>, Vec<String>);
 
 fn function_token(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<FunctionToken, Refused> {
     let header = match inquiry.identity {
         Identity::Header(header) => header,
         Identity::Known(principal) => {
             return match still_admitted(principal, &snapshot.issuers) {
-                Ok(_) => Ok((principal.clone(), vec!["*".to_owned()], Vec::new())),
+                Ok(_) => Ok((Arc::new(principal.clone()), vec!["*".to_owned()], Vec::new())),
                 Err(rejection) => Err(unauthenticated_call(rejection.reason, rejection.description, true)),
             };
         }
@@ -333,7 +337,7 @@ fn function_token(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Function
             return Err(unauthenticated_call(Reason::AmbiguousCredentials, message, true));
         }
     };
-    match verify_own(token, &snapshot.own, &snapshot.issuers, inquiry.context.now) {
+    match inquiry.verifier.verify_own(token, &snapshot.own, &snapshot.issuers, inquiry.context.now) {
         Ok(OwnToken { kind: TokenKind::Function { permissions, audience }, principal, .. }) => {
             Ok((principal, permissions, audience))
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+
 use super::keys::KeySet;
 
 /// One registration of an issuer: one object, with what it adds to the issuer's URL.
@@ -47,6 +49,7 @@ pub(super) struct Registered {
 pub struct OwnIssuer {
     url: String,
     keys: Arc<KeySet>,
+    fingerprint: [u8; 32],
 }
 
 // === impl TrustedIssuer ===
@@ -145,12 +148,23 @@ impl Registered {
 impl OwnIssuer {
     /// Our issuer with its public keys. A key without a `kid` is never used: ours all have one.
     pub fn new(url: impl Into<String>, keys: Arc<KeySet>) -> Self {
-        Self { url: url.into(), keys }
+        let url = url.into();
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(keys.fingerprint());
+        hash.update(url.as_bytes());
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(hash.finish().as_ref());
+        Self { url, keys, fingerprint }
     }
 
     /// Our `iss` and `aud`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A digest of the URL and the keys: of all that a token of ours is proven by.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
     }
 
     /// The keys that our tokens verify under.

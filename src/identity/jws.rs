@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::keys::{Algorithm, MAX_KID};
-use super::rejection::TokenRejection;
+use super::rejection::{TokenRejection, rfc3339};
 use crate::json::parse_unambiguous_object;
 use crate::reason::Reason;
 
@@ -38,6 +38,12 @@ pub(super) struct Registered {
     pub(super) iss: String,
     pub(super) sub: String,
     pub(super) aud: Vec<String>,
+    pub(super) times: Times,
+}
+
+/// When a token is valid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
     pub(super) exp: f64,
     pub(super) nbf: Option<f64>,
     pub(super) iat: Option<f64>,
@@ -71,14 +77,41 @@ impl Registered {
             iss: non_empty_text(claims, "iss")?,
             sub: non_empty_text(claims, "sub")?,
             aud: audience(claims, "aud")?,
+            times: Times::read(claims)?,
+        })
+    }
+
+    pub(super) fn audience(&self) -> Vec<&str> {
+        self.aud.iter().map(String::as_str).collect()
+    }
+}
+
+// === impl Times ===
+
+impl Times {
+    fn read(claims: &Map<String, Value>) -> Result<Self, TokenRejection> {
+        Ok(Self {
             exp: numeric_date(claims, "exp")?.ok_or_else(|| TokenRejection::malformed("no exp"))?,
             nbf: numeric_date(claims, "nbf")?,
             iat: numeric_date(claims, "iat")?,
         })
     }
 
-    pub(super) fn audience(&self) -> Vec<&str> {
-        self.aud.iter().map(String::as_str).collect()
+    /// RFC 7519 sections 4.1.4 to 4.1.6: now must be before `exp`, and not before `nbf` and `iat`,
+    /// which have a leeway of their own.
+    pub(super) fn check(self, now: i64, exp_leeway: i64, leeway: i64) -> Result<(), TokenRejection> {
+        if now.saturating_sub(exp_leeway) as f64 >= self.exp {
+            let why = format!("the token expired at {}", rfc3339(self.exp));
+            return Err(TokenRejection::new(Reason::TokenExpired, why));
+        }
+        let latest = now.saturating_add(leeway) as f64;
+        for (name, time) in [("nbf", self.nbf), ("iat", self.iat)] {
+            if let Some(time) = time.filter(|time| *time > latest) {
+                let why = format!("the token is not valid before {} ({name})", rfc3339(time));
+                return Err(TokenRejection::new(Reason::TokenNotYetValid, why));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 use super::claims::{Claims, Principal};
 use super::issuers::{Issuers, OwnIssuer, TrustedIssuer};
-use super::jws::{self, Unverified};
+use super::jws::{self, Times, Unverified};
 use super::keys::{Algorithm, Key, KeySet};
-use super::rejection::{TokenRejection, quotable, rfc3339};
+use super::proven::ProvenToken;
+use super::rejection::{TokenRejection, quotable};
 use crate::reason::Reason;
 
 /// How far another clock may be from ours, in seconds (RFC 7519 section 4.1.4: "no more than a few
@@ -36,7 +37,7 @@ pub struct Foreign {
 #[derive(Debug, Clone)]
 pub struct OwnToken {
     /// The *original* identity: whom the exchanged token was about.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// What the token is good for.
     pub kind: TokenKind,
     /// The first registration by name that still accepts the original audience.
@@ -93,7 +94,7 @@ pub fn verify_foreign(token: &str, issuers: &Issuers, now: i64) -> Result<Foreig
     let registered = issuers.get(iss).ok_or_else(|| unknown_issuer(iss))?;
     let audience = token.registered.audience();
     let issuer = registered.accepting(&audience).ok_or_else(|| audience_mismatch(iss, &audience))?.clone();
-    check_times(&token, now, LEEWAY)?;
+    token.registered.times.check(now, LEEWAY, LEEWAY)?;
     let keys = registered.keys().ok_or_else(|| {
         let issuer = quotable(iss, "the issuer");
         TokenRejection::new(Reason::UnknownKey, format!("no keys of {issuer} are held yet")).with_refetch(iss)
@@ -104,7 +105,7 @@ pub fn verify_foreign(token: &str, issuers: &Issuers, now: i64) -> Result<Foreig
     })?;
     check_signature(&token, key)?;
 
-    let exp = token.registered.exp as i64;
+    let exp = token.registered.times.exp as i64;
     let principal = Principal {
         issuer: token.registered.iss.clone(),
         subject: token.registered.sub.clone(),
@@ -127,6 +128,14 @@ pub fn verify_own(
     issuers: &Issuers,
     now: i64,
 ) -> Result<OwnToken, TokenRejection> {
+    prove_own(token, own, now)?.admit(issuers, now)
+}
+
+/// The part of [`verify_own`] that does not depend on the registered issuers, and the costly one.
+///
+/// # Errors
+/// As [`verify_own`].
+pub fn prove_own(token: &str, own: &OwnIssuer, now: i64) -> Result<ProvenToken, TokenRejection> {
     let token = Unverified::parse(token)?;
     let (iss, audience) = (&token.registered.iss, token.registered.audience());
     if iss != own.url() {
@@ -137,7 +146,8 @@ pub fn verify_own(
     if !audience.contains(&own.url()) {
         return Err(audience_mismatch(iss, &audience));
     }
-    check_times(&token, now, 0)?;
+    let times = token.registered.times;
+    check_own_times(times, now)?;
     if token.algorithm != Algorithm::ES256 {
         return Err(TokenRejection::new(
             Reason::UnsupportedAlgorithm,
@@ -148,28 +158,13 @@ pub fn verify_own(
         return Err(TokenRejection::new(Reason::UnknownKey, "our own tokens name their key by kid"));
     }
     check_signature(&token, choose_key(&token, own.keys())?)?;
-
-    let exp = token.registered.exp as i64;
     let (principal, kind) = original_identity(token)?;
-    let issuer = still_admitted(&principal, issuers)?;
-    Ok(OwnToken { principal, kind, issuer, exp })
+    Ok(ProvenToken::new(principal, kind, times, own))
 }
 
-/// RFC 7519 sections 4.1.4 to 4.1.6: now must be before `exp`, and not before `nbf` and `iat`.
-fn check_times(token: &Unverified<'_>, now: i64, exp_leeway: i64) -> Result<(), TokenRejection> {
-    let times = &token.registered;
-    if now.saturating_sub(exp_leeway) as f64 >= times.exp {
-        let why = format!("the token expired at {}", rfc3339(times.exp));
-        return Err(TokenRejection::new(Reason::TokenExpired, why));
-    }
-    let latest = now.saturating_add(LEEWAY) as f64;
-    for (name, time) in [("nbf", times.nbf), ("iat", times.iat)] {
-        if let Some(time) = time.filter(|time| *time > latest) {
-            let why = format!("the token is not valid before {} ({name})", rfc3339(time));
-            return Err(TokenRejection::new(Reason::TokenNotYetValid, why));
-        }
-    }
-    Ok(())
+/// Our own tokens have no leeway on `exp`: the clock that wrote it is ours.
+pub(super) fn check_own_times(times: Times, now: i64) -> Result<(), TokenRejection> {
+    times.check(now, 0, LEEWAY)
 }
 
 /// The one key that the token can mean: by `kid` where it has one, otherwise the only key of its

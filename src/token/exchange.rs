@@ -171,7 +171,8 @@ fn verify_subject(
     let own = verify_own(token, inputs.own, inputs.issuers, context.now)?;
     match (own.kind, request.grant) {
         (TokenKind::Api, Grant::Function) => {
-            Ok(Subject { principal: own.principal, issuer: own.issuer, not_after: Some(own.exp) })
+            let principal = Arc::unwrap_or_clone(own.principal);
+            Ok(Subject { principal, issuer: own.issuer, not_after: Some(own.exp) })
         }
         (TokenKind::Api, Grant::Api) => {
             let why =

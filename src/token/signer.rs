@@ -180,6 +180,15 @@ fn public_jwk(key: &EncodingKey) -> Option<(Jwk, String)> {
     Some((jwk, kid))
 }
 
+/// A new private key as PEM.
+#[cfg(test)]
+pub(crate) fn new_pem() -> String {
+    use base64::Engine as _;
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let body = base64::engine::general_purpose::STANDARD.encode(pair.to_pkcs8v1().unwrap());
+    format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,11 +237,7 @@ mod tests {
 
     #[test]
     fn the_first_signs_and_all_are_published() {
-        let other = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let other = section(
-            "PRIVATE KEY",
-            &base64::engine::general_purpose::STANDARD.encode(other.to_pkcs8v1().unwrap()),
-        );
+        let other = new_pem();
         let known = section("PRIVATE KEY", TEST_KEY_PKCS8);
         let (before, after) = (load(&[&known, &other]).unwrap(), load(&[&other, &known]).unwrap());
         assert_eq!(before.public().fingerprint(), after.public().fingerprint());

@@ -3,6 +3,8 @@
 //! Probes and metrics are for everyone who can reach the address. All else needs a peer on the same
 //! host, or a token that allows `IAM:Review` on `*`.
 
+mod issuers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +21,10 @@ use crate::decide::credentials::Credentials;
 use crate::decide::{self, Decision};
 use crate::identity::{OwnToken, TokenKind, verify_own};
 use crate::policy::{Action, Context, Resource};
+use crate::source::issuer_keys::IssuerKeys;
 use crate::state::{Loaded, State};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Observed};
+use crate::token::TokenCache;
 
 /// Our own protocol.
 #[expect(
@@ -34,6 +38,7 @@ pub mod pb {
     tonic::include_proto!("faas_iam.v1");
 }
 
+use pb::issuer_service_server::IssuerServiceServer;
 use pb::snapshot_service_server::{SnapshotService, SnapshotServiceServer};
 use pb::{GetSnapshotInfoRequest, ObjectCounts, SnapshotInfo};
 
@@ -44,6 +49,10 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/faas_iam.bi
 pub struct Admin {
     /// What is in force.
     pub state: Arc<State>,
+    /// The keys of the registered issuers.
+    pub issuers: IssuerKeys,
+    /// The memory of verified tokens.
+    pub tokens: Arc<TokenCache>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Set while the service shuts down.
@@ -64,14 +73,21 @@ impl Admin {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .build_v1()?;
-        let grpc =
-            tonic::service::Routes::new(SnapshotServiceServer::new(self.clone())).add_service(reflection);
+        let grpc = tonic::service::Routes::new(SnapshotServiceServer::new(self.clone()))
+            .add_service(IssuerServiceServer::new(self.clone()))
+            .add_service(reflection);
         let http = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .with_state(self);
         Ok(http.merge(grpc.into_axum_router()))
+    }
+
+    /// # Errors
+    /// Nothing is in force yet.
+    fn loaded(&self) -> Result<Arc<Loaded>, Status> {
+        self.state.current().ok_or_else(|| Status::unavailable("the policies are not loaded yet"))
     }
 
     /// # Errors
@@ -117,7 +133,13 @@ async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> ([(&'static str, &'static str); 1], String) {
-    let text = admin.metrics.render(admin.state.current().as_deref(), admin.is_ready());
+    let (loaded, issuers) = (admin.state.current(), admin.issuers.status());
+    let text = admin.metrics.render(&Observed {
+        loaded: loaded.as_deref(),
+        ready: admin.is_ready(),
+        issuers: &issuers,
+        tokens: admin.tokens.figures(),
+    });
     ([("content-type", "text/plain; version=0.0.4")], text)
 }
 
@@ -127,8 +149,7 @@ impl SnapshotService for Admin {
         &self,
         request: Request<GetSnapshotInfoRequest>,
     ) -> Result<Response<SnapshotInfo>, Status> {
-        let unavailable = || Status::unavailable("the policies are not loaded yet");
-        let loaded = self.state.current().ok_or_else(unavailable)?;
+        let loaded = self.loaded()?;
         self.authorize(&request, &loaded)?;
         let age = loaded.since.elapsed().unwrap_or_default();
         let counts = loaded.snapshot.counts;

@@ -18,6 +18,7 @@ use crate::policy::Context;
 use crate::reason::Reason;
 use crate::state::{Loaded, State};
 use crate::telemetry::Metrics;
+use crate::token::TokenCache;
 use request::Incoming;
 use response::{Envelope, check_response};
 
@@ -34,6 +35,8 @@ pub struct ExtAuthz {
     pub gateway: Option<Arc<GatewayCredentials>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Verifies tokens.
+    pub tokens: Arc<TokenCache>,
     /// Whether routes may accept the gateway's administrator.
     pub admin_basic_auth: bool,
 }
@@ -80,6 +83,7 @@ impl ExtAuthz {
         let inquiry = Inquiry {
             http: incoming.http(&headers),
             identity: Identity::Header(headers.authorization.as_deref()),
+            verifier: &*self.tokens,
             context,
             admin: gateway.is_some().then_some(&admin),
         };

@@ -11,6 +11,7 @@ use faas_iam::compile::{Bundle, Diagnostic, IssuerKeys, Snapshot, compile};
 use faas_iam::crd::Defaults;
 use faas_iam::decide::authorize::{self, Identity, Inquiry, Verdict, authorize};
 use faas_iam::decide::decide_all;
+use faas_iam::identity::InFull;
 use faas_iam::identity::Principal;
 use faas_iam::identity::verify::described;
 use faas_iam::policy::Context;
@@ -188,7 +189,7 @@ impl File {
                     body: &body,
                 };
                 let identity = principal.as_ref().map_or(Identity::Header(None), Identity::Known);
-                let inquiry = Inquiry { http, identity, context, admin: None };
+                let inquiry = Inquiry { http, identity, verifier: &InFull, context, admin: None };
                 Ok(of_verdict(&authorize(snapshot, &self.settings, &inquiry)))
             }
             Question::Action(action, resource) => {

@@ -13,14 +13,15 @@ use envoy_types::pb::envoy::service::auth::v3::authorization_client::Authorizati
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 use faas_iam::compile::Bundle;
+use faas_iam::source::issuer_keys::{self, FetchConfig};
 use faas_iam::state::State;
-use faas_iam::telemetry::Metrics;
-use faas_iam::token::signer::SigningKeys;
+use faas_iam::token::{SigningKeys, TokenCache};
 use faas_iam::transport::admin::Admin;
 use faas_iam::transport::admin::pb::GetSnapshotInfoRequest;
 use faas_iam::transport::admin::pb::snapshot_service_server::SnapshotService as _;
 use prost::Message as _;
 use rustix::process::Signal;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -237,8 +238,15 @@ async fn a_peer_of_another_host_needs_a_token_for_reviews() -> Result<()> {
     let state =
         Arc::new(State::new("https://gw.example.com".to_owned(), Arc::new(SigningKeys::ephemeral()?)));
     state.publish_objects(Bundle::default());
-    let (metrics, draining) = (Arc::new(Metrics::default()), Arc::new(AtomicBool::new(false)));
-    let admin = Admin { state, metrics, draining };
+    let issuers =
+        issuer_keys::spawn(FetchConfig::default(), state.wanted(), |_, _| {}, CancellationToken::new())?;
+    let admin = Admin {
+        state,
+        issuers,
+        tokens: Arc::new(TokenCache::new(0)),
+        metrics: Arc::default(),
+        draining: Arc::new(AtomicBool::new(false)),
+    };
     for (peer, allowed) in [
         (Some("127.0.0.1:1"), true),
         (Some("[::1]:1"), true),

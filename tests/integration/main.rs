@@ -19,6 +19,7 @@ mod route_rows;
 mod secrecy;
 mod stack;
 mod federation_docs;
+mod issuers;
 
 #[path = "../support/mod.rs"]
 mod support;

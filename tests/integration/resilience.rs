@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use faas_iam::compile::Bundle;
 use faas_iam::decide::authorize::Settings;
 use faas_iam::state::State;
-use faas_iam::token::SigningKeys;
+use faas_iam::token::{SigningKeys, TokenCache};
 use faas_iam::transport::ext_authz::ExtAuthz;
 use faas_iam::transport::grpc::{self, GrpcAddress, GrpcListener};
 use rustix::process::Signal;
@@ -216,6 +216,7 @@ async fn before_the_first_snapshot_everything_is_closed() -> Result<()> {
         settings: Settings::default(),
         gateway: None,
         metrics: Arc::default(),
+        tokens: Arc::new(TokenCache::new(0)),
         admin_basic_auth: false,
     };
     let (_, health) = tonic_health::server::health_reporter();

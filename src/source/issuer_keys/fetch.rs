@@ -4,7 +4,7 @@
 //! The only URL that is not configured is the document's `jwks_uri`, and the document comes from a
 //! configured issuer; nothing is ever taken from a token.
 
-use std::path::PathBuf;
+use std::future::Future;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CACHE_CONTROL};
@@ -13,6 +13,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
 use serde_json::Value;
 
 use super::FetchConfig;
+use super::service_account::CA_FILE;
 use crate::identity::WantedIssuer;
 use crate::identity::keys::{InvalidKeySet, KeySet};
 use crate::identity::rejection::quotable;
@@ -21,16 +22,10 @@ use crate::json::parse_unambiguous_object;
 /// How many redirects within one origin are followed.
 const MAX_REDIRECTS: usize = 3;
 
-/// The issuer of the cluster's service accounts, which answers only callers that it knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterIssuer {
-    /// Its `iss`.
-    pub iss: String,
-    /// The certificates, as PEM, that alone are trusted for it. The token is sent to nobody else, so
-    /// http is not accepted here, not even for a loopback or internal address.
-    pub ca_pem: Vec<u8>,
-    /// The file of the service account's token, read at every fetch, since it is rotated.
-    pub token_file: PathBuf,
+/// Fetches keys. In the service over HTTP; tests have their own.
+pub(super) trait Fetch: Send + Sync + 'static {
+    /// One try.
+    fn fetch(&self, wanted: &WantedIssuer) -> impl Future<Output = Result<Fetched, FetchError>> + Send;
 }
 
 /// What one fetch gave.
@@ -49,6 +44,8 @@ pub(super) enum FetchError {
     Url(&'static str, &'static str),
     #[error("{0} could not be fetched: {1}")]
     Request(&'static str, String),
+    #[error("{0} could not be fetched: no connection: {1}")]
+    Connect(&'static str, String),
     #[error("{0} was answered with {1}")]
     Status(&'static str, StatusCode),
     #[error("{0} is longer than {1} bytes")]
@@ -61,15 +58,35 @@ pub(super) enum FetchError {
     NoKeysUrl,
     #[error("the key set is not usable: {0}")]
     Keys(#[from] InvalidKeySet),
-    #[error("the service account's token could not be read: {0}")]
-    Token(std::io::ErrorKind),
+    #[error("the service account's {0}: {1}")]
+    ServiceAccount(String, String),
+}
+
+/// Certificates that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCertificates {
+    /// The file is not PEM, or has no section `CERTIFICATE`.
+    #[error("holds no certificate: it must be PEM, with `-----BEGIN CERTIFICATE-----`")]
+    None,
+    /// A certificate is malformed.
+    #[error("holds a certificate that cannot be used: {0}")]
+    Malformed(String),
+    /// The system's own certificates cannot be used.
+    #[error("the system's certificates cannot be used: {0}")]
+    System(String),
 }
 
 /// Fetches keys over HTTP, without a cache.
 pub(super) struct Fetcher {
+    config: FetchConfig,
     client: Client,
-    cluster: Option<(ClusterIssuer, Client)>,
-    max_body: usize,
+}
+
+/// How one issuer is asked.
+struct Caller {
+    client: Client,
+    /// Sent with every request.
+    token: Option<String>,
 }
 
 /// Where keys are fetched from.
@@ -88,27 +105,23 @@ const KEY_SET: &str = "the key set";
 // === impl Fetcher ===
 
 impl Fetcher {
-    pub(super) fn new(config: &FetchConfig) -> Result<Self, reqwest::Error> {
-        let cluster = match &config.cluster {
-            Some(cluster) => {
-                let roots = Certificate::from_pem_bundle(&cluster.ca_pem)?;
-                Some((cluster.clone(), client(config).tls_certs_only(roots).https_only(true).build()?))
+    pub(super) fn new(config: &FetchConfig) -> Result<Self, InvalidCertificates> {
+        let system = client(config).build().map_err(|error| InvalidCertificates::System(cause(&error)))?;
+        let client = match &config.ca_bundle_pem {
+            None => system,
+            Some(pem) => {
+                let malformed = |error: reqwest::Error| InvalidCertificates::Malformed(cause(&error));
+                let extra = certificates(pem)?;
+                client(config).tls_certs_merge(extra).build().map_err(malformed)?
             }
-            None => None,
         };
-        let extra = match &config.ca_bundle_pem {
-            Some(pem) => Certificate::from_pem_bundle(pem)?,
-            None => Vec::new(),
-        };
-        let client = client(config).tls_certs_merge(extra).build()?;
-        Ok(Self { client, cluster, max_body: config.max_body })
+        Ok(Self { config: config.clone(), client })
     }
 
-    pub(super) async fn fetch(&self, wanted: &WantedIssuer) -> Result<Fetched, FetchError> {
-        let place = Place::of(wanted)?;
-        let (document, _) = self.get(&place, place.discovery()?, DISCOVERY).await?;
+    async fn fetch_as(&self, caller: &Caller, place: &Place<'_>) -> Result<Fetched, FetchError> {
+        let (document, _) = self.get(caller, place.discovery()?, DISCOVERY).await?;
         let keys_url = place.keys_url(&document)?;
-        let (document, headers) = self.get(&place, keys_url, KEY_SET).await?;
+        let (document, headers) = self.get(caller, keys_url, KEY_SET).await?;
         let (keys, skipped) = KeySet::from_jwks(&document)?;
         Ok(Fetched { keys, skipped, max_age: max_age(&headers) })
     }
@@ -116,32 +129,70 @@ impl Fetcher {
     /// The body, of at most `max_body` bytes, and the headers of a 200.
     async fn get(
         &self,
-        place: &Place<'_>,
+        caller: &Caller,
         url: Url,
         what: &'static str,
     ) -> Result<(Vec<u8>, HeaderMap), FetchError> {
-        let failed = |error: reqwest::Error| FetchError::Request(what, cause(&error));
-        let mut request = match &self.cluster {
-            Some((cluster, client)) if cluster.iss == place.iss => {
-                let token = tokio::fs::read_to_string(&cluster.token_file).await;
-                client.get(url).bearer_auth(token.map_err(|error| FetchError::Token(error.kind()))?.trim())
-            }
-            _ => self.client.get(url),
+        let failed = |error: reqwest::Error| match error.is_connect() {
+            true => FetchError::Connect(what, cause(&error)),
+            false => FetchError::Request(what, cause(&error)),
         };
+        let mut request = caller.client.get(url);
+        if let Some(token) = &caller.token {
+            request = request.bearer_auth(token);
+        }
         request = request.header(ACCEPT, "application/json, application/jwk-set+json");
         let mut response = request.send().await.map_err(failed)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(what, response.status()));
         }
-        let mut body = Vec::new();
+        let (mut body, most) = (Vec::new(), self.config.max_body);
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > self.max_body {
-                return Err(FetchError::TooLong(what, self.max_body));
+            if body.len() + chunk.len() > most {
+                return Err(FetchError::TooLong(what, most));
             }
             body.extend_from_slice(&chunk);
         }
         Ok((body, response.headers().clone()))
     }
+
+    /// How the cluster's own issuer is asked, if `iss` is that: with the service account's token, and
+    /// only over a connection that the cluster's certificates vouch for.
+    async fn as_service_account(&self, iss: &str) -> Result<Option<Caller>, FetchError> {
+        let Some(account) = &self.config.service_account else { return Ok(None) };
+        let Some((token, ca)) = account.credentials_for(iss).await? else { return Ok(None) };
+        let refused = |why: String| FetchError::ServiceAccount(CA_FILE.to_owned(), why);
+        let roots = certificates(&ca).map_err(|error| refused(error.to_string()))?;
+        let client = client(&self.config).tls_certs_only(roots).https_only(true).build();
+        let client = client.map_err(|error| refused(cause(&error)))?;
+        Ok(Some(Caller { client, token: Some(token) }))
+    }
+}
+
+impl Fetch for Fetcher {
+    async fn fetch(&self, wanted: &WantedIssuer) -> Result<Fetched, FetchError> {
+        let place = Place::of(wanted)?;
+        let anyone = Caller { client: self.client.clone(), token: None };
+        let Some(caller) = self.as_service_account(&wanted.iss).await? else {
+            return self.fetch_as(&anyone, &place).await;
+        };
+        match self.fetch_as(&caller, &place).await {
+            // Clusters of the large providers have a public issuer, for which the cluster's own
+            // certificates do not vouch. It is asked as anyone may ask, without the token.
+            Err(first @ FetchError::Connect(..)) => match self.fetch_as(&anyone, &place).await {
+                Err(FetchError::Connect(..)) => Err(first),
+                other => other,
+            },
+            other => other,
+        }
+    }
+}
+
+/// At least one certificate, out of a PEM file.
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, InvalidCertificates> {
+    let malformed = |error: reqwest::Error| InvalidCertificates::Malformed(cause(&error));
+    let found = Certificate::from_pem_bundle(pem).map_err(malformed)?;
+    if found.is_empty() { Err(InvalidCertificates::None) } else { Ok(found) }
 }
 
 /// No feature for compressed bodies is compiled in, so that what is counted is what is read.

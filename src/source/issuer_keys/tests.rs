@@ -1,92 +1,13 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
-use axum::response::Response;
-use http::Uri;
-use serde_json::json;
-use tokio::net::TcpListener;
-
+use super::fetch::{FetchError, Fetched};
+use super::keeper::jittered;
+use super::test_provider::{Answer, Stub, keys};
 use super::*;
 use crate::identity::test_issuer::{TestKey, jwks};
 
-/// How an issuer answers.
-#[derive(Clone)]
-enum Answer {
-    Keys(Vec<u8>),
-    Status(u16),
-    /// Never.
-    Silence,
-    /// The discovery document of this `issuer` and this `jwks_uri`.
-    Discovery(String, String),
-    /// A redirect of the discovery document.
-    Redirect(String),
-    /// A body that does not end.
-    Endless,
-}
-
-struct Stub {
-    url: String,
-    answer: Mutex<Answer>,
-    discoveries: AtomicUsize,
-    key_sets: AtomicUsize,
-}
-
-impl Stub {
-    async fn start(answer: Answer) -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let counts = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let stub = Self { url, answer: Mutex::new(answer), discoveries: counts.0, key_sets: counts.1 };
-        let stub = Arc::new(stub);
-        let router = Router::new().fallback(serve).with_state(stub.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        stub
-    }
-
-    fn set(&self, answer: Answer) {
-        *self.answer.lock().unwrap() = answer;
-    }
-
-    fn wanted(&self) -> WantedIssuer {
-        WantedIssuer { iss: self.url.clone(), internal: None }
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        (self.discoveries.load(Ordering::SeqCst), self.key_sets.load(Ordering::SeqCst))
-    }
-}
-
-async fn serve(State(stub): State<Arc<Stub>>, uri: Uri) -> Response {
-    let answer = stub.answer.lock().unwrap().clone();
-    let discovery = uri.path().ends_with("/.well-known/openid-configuration");
-    let count = if discovery { &stub.discoveries } else { &stub.key_sets };
-    count.fetch_add(1, Ordering::SeqCst);
-    let document = |iss: &str, keys: &str| Body::from(json!({"issuer": iss, "jwks_uri": keys}).to_string());
-    let response = Response::builder();
-    match answer {
-        Answer::Status(status) => response.status(status).body(Body::empty()),
-        Answer::Silence => std::future::pending().await,
-        Answer::Endless => {
-            let chunks =
-                futures_util::stream::repeat(Ok::<_, std::convert::Infallible>(vec![b' '; 64 * 1024]));
-            response.body(Body::from_stream(chunks))
-        }
-        Answer::Discovery(iss, keys) if discovery => response.body(document(&iss, &keys)),
-        Answer::Redirect(to) if discovery => response.status(302).header("location", to).body(Body::empty()),
-        Answer::Keys(_) if discovery => response.body(document(&stub.url, &format!("{}/keys", stub.url))),
-        Answer::Keys(keys) => response.body(Body::from(keys)),
-        Answer::Discovery(..) | Answer::Redirect(_) => {
-            response.body(Body::from(jwks([TestKey::es256("k").jwk()])))
-        }
-    }
-    .unwrap()
-}
-
-fn keys(kid: &str) -> Answer {
-    Answer::Keys(jwks([TestKey::es256(kid).jwk()]))
-}
+mod recovery;
+mod tls;
 
 /// What was published, in order: the issuer and the ids of its keys.
 type Published = Arc<Mutex<Vec<(String, Option<Vec<String>>)>>>;
@@ -302,52 +223,51 @@ async fn an_issuer_that_is_no_longer_wanted_is_left_alone() {
     assert_eq!((a.counts(), b.counts()), (before_a, before_b), "nothing is fetched after the end");
 }
 
-#[tokio::test]
-async fn the_service_accounts_token_never_travels_in_the_clear() {
-    let stub = Stub::start(keys("a")).await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "service-account-token\n").unwrap();
-    let cluster =
-        ClusterIssuer { iss: stub.url.clone(), ca_pem: Vec::new(), token_file: file.path().to_owned() };
-    let bed = start(FetchConfig { cluster: Some(cluster.clone()), ..quick() }, vec![stub.wanted()]);
-    bed.until(|bed| !bed.error().is_empty()).await;
-    assert_eq!(stub.counts(), (0, 0));
-    let missing = ClusterIssuer { token_file: "does/not/exist".into(), ..cluster };
-    let bed = start(FetchConfig { cluster: Some(missing), ..quick() }, vec![stub.wanted()]);
-    bed.until(|bed| bed.error().contains("service account's token")).await;
+/// A keeper that nobody runs.
+fn keeper(config: FetchConfig) -> Keeper<Fetcher, impl Fn(String, Option<Arc<KeySet>>)> {
+    let fetcher = Fetcher::new(&config).unwrap();
+    let shared = Shared { config, fetcher, publish: |_, _| (), entries: Arc::default() };
+    let wanted = WantedIssuer { iss: "https://idp".into(), internal: None };
+    Keeper::new(wanted, Arc::new(shared), Arc::default())
+}
+
+fn fetched(max_age: Option<u64>) -> Fetched {
+    let (keys, skipped) = KeySet::from_jwks(&jwks([])).unwrap();
+    Fetched { keys, skipped, max_age: max_age.map(Duration::from_secs) }
 }
 
 #[tokio::test]
-async fn a_stated_age_is_obeyed_within_bounds_and_bad_certificates_are_an_error() {
-    let config = FetchConfig::default();
-    let keeper = |config: FetchConfig| Keeper {
-        wanted: WantedIssuer { iss: "https://idp".into(), internal: None },
-        fetcher: Arc::new(Fetcher::new(&config).unwrap()),
-        config: Arc::new(config),
-        publish: Arc::new(|_, _| ()),
-        entries: Arc::default(),
-        hint: Arc::default(),
-        held: None,
-        failures: 0,
-    };
+async fn a_stated_age_is_obeyed_within_bounds() {
     for (max_age, least, most) in
         [(None, 225, 300), (Some(1), 45, 60), (Some(600), 450, 600), (Some(u64::MAX), 2700, 3600)]
     {
-        let (keys, skipped) = KeySet::from_jwks(&jwks([])).unwrap();
-        let fetched = Fetched { keys, skipped, max_age: max_age.map(Duration::from_secs) };
-        let delay = keeper(config.clone()).succeeded(fetched).as_secs_f64();
+        let delay = keeper(FetchConfig::default()).succeeded(fetched(max_age)).as_secs_f64();
         assert!(delay >= f64::from(least) && delay <= f64::from(most), "{max_age:?}: {delay}");
     }
-    let mut failing = keeper(config.clone());
-    for most in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+}
+
+#[tokio::test]
+async fn waits_grow_and_stay_short_while_there_are_no_keys() {
+    let mut failing = keeper(FetchConfig::default());
+    let check = |failing: &mut Keeper<_, _>, most: u32| {
         let delay = failing.failed(&FetchError::Discovery).as_secs_f64();
         assert!(delay >= f64::from(most) * 0.75 && delay <= f64::from(most), "{delay} of {most}");
-    }
-    let bad = FetchConfig {
-        ca_bundle_pem: Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()),
-        ..config
     };
-    assert!(spawn(bad, watch::channel(Vec::new()).1, |_, _| (), CancellationToken::new()).is_err());
+    [1, 2, 4, 4, 4, 4].into_iter().for_each(|most| check(&mut failing, most));
+    failing.succeeded(fetched(None));
+    [1, 2, 4, 8, 16, 32, 60, 60, 60].into_iter().for_each(|most| check(&mut failing, most));
+}
+
+#[tokio::test]
+async fn certificates_that_cannot_be_used_are_told_apart() {
+    let check = |pem: &str| {
+        let config = FetchConfig { ca_bundle_pem: Some(pem.as_bytes().to_vec()), ..FetchConfig::default() };
+        spawn(config, watch::channel(Vec::new()).1, |_, _| (), CancellationToken::new()).unwrap_err()
+    };
+    assert_eq!(check(""), InvalidCertificates::None);
+    assert_eq!(check("not PEM"), InvalidCertificates::None);
+    let malformed = check("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    assert!(matches!(malformed, InvalidCertificates::Malformed(_)), "{malformed}");
 }
 
 #[test]

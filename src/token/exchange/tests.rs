@@ -120,7 +120,7 @@ fn decisions_on_an_issued_token_are_about_the_same_principal() {
     let bed = bed();
     let foreign = verify_foreign(&bed.key.token(&claims()), &bed.issuers, NOW).unwrap();
     let own = verify_own(&bed.api_token(), &bed.own, &bed.issuers, NOW).unwrap();
-    assert_eq!(own.principal, foreign.principal);
+    assert_eq!(*own.principal, foreign.principal);
     assert_eq!(own.kind, TokenKind::Api);
 }
 
