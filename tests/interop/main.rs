@@ -1,0 +1,72 @@
+//! # The other real parts: `make interop`
+//!
+//! `make test` has the real Envoy. Here are the programs that people use around it, unchanged, each
+//! against the real `faas-iam` behind the real Envoy:
+//!
+//! - Dex, where people and machines sign in,
+//! - an OpenID client library, which verifies our tokens by our public documents,
+//! - the OpenFaaS Go SDK,
+//! - `faas-cli`,
+//! - the JWT middleware of the OpenFaaS watchdogs.
+//!
+//! They are built from their Go modules with a few small programs of our own (`go/`). Each part is
+//! printed as `run`, or as `skipped` with its reason, and the last line counts: the checks of the
+//! parts that ran, and the parts that were skipped.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is for a person")]
+
+mod dex;
+mod faas_cli;
+mod openid;
+mod report;
+mod sdk;
+mod stage;
+mod toolchain;
+mod watchdog;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use report::Report;
+use stage::Stage;
+use toolchain::Toolchain;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut report = Report::default();
+    if let Err(error) = run(&mut report).await {
+        report.fail("the parts that every check needs", &error);
+    }
+    report.finish()
+}
+
+async fn run(report: &mut Report) -> Result<()> {
+    let toolchain = match Toolchain::find() {
+        Ok(toolchain) => toolchain,
+        Err(reason) => {
+            for part in [dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART] {
+                report.skip(part, &reason);
+            }
+            return Ok(());
+        }
+    };
+    let built = toolchain.build(report).await?;
+    let mut stage = Stage::build(&built).await?;
+    let checked = parts(report, &stage, &built).await;
+    if checked.is_err() || report.failed() {
+        eprintln!("logs are in {}", stage.keep_files().display());
+    }
+    checked
+}
+
+async fn parts(report: &mut Report, stage: &Stage, built: &toolchain::Built) -> Result<()> {
+    let tokens = dex::run(report, stage, built).await?;
+    openid::run(report, stage, built, &tokens).await;
+    sdk::run(report, stage, built, &tokens).await;
+    faas_cli::run(report, stage, built, &tokens).await;
+    watchdog::run(report, stage, built, &tokens).await;
+    Ok(())
+}
