@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notify::Watcher;
 use tokio::sync::mpsc;
@@ -19,8 +19,11 @@ use crate::crd::{self, Defaults};
 
 /// A burst of changes is over when nothing has changed for this long.
 const QUIET: Duration = Duration::from_millis(50);
-/// A burst that does not end is read all the same after this long.
+/// A burst that does not end is read all the same after this long, and again, until nothing changes
+/// meanwhile: a file that is written in place is empty at first, and then half of itself.
 const LONGEST_BURST: Duration = Duration::from_millis(500);
+/// What was read during changes that do not end comes into force all the same after this long.
+const LONGEST_UNREST: Duration = Duration::from_secs(1);
 /// The directory is read again this often even if no change was reported (network file systems).
 const RESCAN: Duration = Duration::from_secs(5);
 
@@ -36,9 +39,12 @@ pub fn load(path: &Path, defaults: &Defaults) -> io::Result<Bundle> {
     let mut files = Vec::new();
     if path.is_dir() {
         list(path, &mut BTreeSet::new(), &mut files, &mut bundle)?;
-    } else {
-        std::fs::metadata(path)?;
+    } else if path.metadata()?.is_file() {
         files.push(path.to_owned());
+    } else {
+        // Somebody asks for this very pipe.
+        let text = std::fs::read_to_string(path)?;
+        read_documents(&text, &path.display().to_string(), defaults, &mut bundle);
     }
     files.sort();
     for file in files {
@@ -102,10 +108,15 @@ fn read_text(path: &Path) -> io::Result<String> {
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    let (mut file, mut text) = (File::open(path)?, String::new());
+    let before = file.metadata()?;
+    (&mut file).take(MAX_FILE + 1).read_to_string(&mut text)?;
+    let after = file.metadata()?;
     if text.len() as u64 > MAX_FILE {
         return Err(io::Error::other(format!("it is longer than {MAX_FILE} bytes")));
+    }
+    if text.len() as u64 != after.len() || before.modified()? != after.modified()? {
+        return Err(io::Error::other("it was changed while it was read"));
     }
     Ok(text)
 }
@@ -176,11 +187,14 @@ pub async fn watch(
         }
     })?;
     watcher.watch(&directory, notify::RecursiveMode::Recursive)?;
+    let (mut at_rest, mut unrest_since) = (true, None);
     loop {
         let (path, defaults) = (directory.clone(), defaults.clone());
-        match tokio::task::spawn_blocking(move || load(&path, &defaults)).await {
-            Ok(loaded) => changed(loaded),
-            Err(error) => changed(Err(io::Error::other(error))),
+        let loaded = tokio::task::spawn_blocking(move || load(&path, &defaults)).await;
+        at_rest &= events.is_empty();
+        if at_rest || unrest_since.get_or_insert_with(Instant::now).elapsed() > LONGEST_UNREST {
+            unrest_since = None;
+            changed(loaded.unwrap_or_else(|error| Err(io::Error::other(error))));
         }
         if tokio::time::timeout(RESCAN, events.recv()).await.is_err() {
             // A directory that was removed and made again is another one to the operating system.
@@ -188,7 +202,7 @@ pub async fn watch(
             let _gone = watcher.watch(&directory, notify::RecursiveMode::Recursive);
         }
         let quiet = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, events.recv()).await {} };
-        let _endless = tokio::time::timeout(LONGEST_BURST, quiet).await;
+        at_rest = tokio::time::timeout(LONGEST_BURST, quiet).await.is_ok();
     }
 }
 
@@ -310,6 +324,28 @@ mod tests {
             fill(name);
             until(name, RESCAN / 5).await;
         }
+        watching.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_that_is_being_written_is_not_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.yaml");
+        std::fs::write(&file, policy("whole")).unwrap();
+        let (sender, mut loaded) = mpsc::unbounded_channel();
+        let publish = move |bundle: io::Result<Bundle>| {
+            let _over = sender.send(names(&bundle.unwrap()).concat());
+        };
+        let watching = tokio::spawn(watch(directory.path().to_owned(), Defaults::default(), publish));
+        assert_eq!(loaded.recv().await.unwrap(), "whole");
+        // Longer than a burst, and always empty when it is over.
+        let begin = Instant::now();
+        while begin.elapsed() < LONGEST_BURST + QUIET * 4 {
+            std::fs::write(&file, "").unwrap();
+            tokio::time::sleep(QUIET / 5).await;
+        }
+        std::fs::write(&file, policy("again")).unwrap();
+        assert_eq!(loaded.recv().await.unwrap(), "again");
         watching.abort();
     }
 }
