@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::compile::{LinkedRole, Snapshot};
-use crate::identity::{Claims, Principal};
+use crate::identity::Principal;
 use crate::policy::key::ClaimKey;
 use crate::policy::pattern::Glob;
 use crate::policy::{Action, Context, Effect, Statement, Truth};
@@ -40,21 +40,22 @@ pub fn permissions(snapshot: &Snapshot, principal: &Principal, context: &Context
 }
 
 /// The claims that the live decision about `Function:Invoke` looks at, by name or JSON Pointer: those
-/// that the Roles that match, and their Policies, ask for; and of other Roles those without which
-/// they would begin to match.
+/// that the Roles that match, and their Policies, ask for; and of other Roles that could deny, those
+/// that tell that they do not match. A claim that is not known grants nothing.
 pub fn claims(snapshot: &Snapshot, principal: &Principal, context: &Context) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
-    let roles: Vec<_> = snapshot.roles().map(|role| (role, role.role.matches(principal, context))).collect();
-    for (role, _) in roles.iter().filter(|(_, matches)| *matches != Truth::False) {
-        named.extend(role.role.claims().chain(statements(role).flat_map(Statement::claims)).map(name_of));
-    }
-    // Each round names the claims of one Role more, so there are no more rounds than Roles.
-    for _ in 0..roles.len() {
-        let reduced = reduce(principal, &named);
-        let differs =
-            |(role, matches): &&(&LinkedRole, Truth)| role.role.matches(&reduced, context) != *matches;
-        let Some((role, _)) = roles.iter().find(differs) else { break };
-        named.extend(role.role.claims().map(name_of));
+    let mut name = |claim: &ClaimKey| {
+        named.insert(claim.as_str().to_owned());
+    };
+    for role in snapshot.roles() {
+        let matches = role.role.matches(principal, context) != Truth::False;
+        let denies = |s: &Statement| s.effect == Effect::Deny && s.actions.matches(Action::FunctionInvoke);
+        if matches || statements(role).any(denies) {
+            role.role.claims().for_each(&mut name);
+        }
+        if matches {
+            statements(role).flat_map(Statement::claims).for_each(&mut name);
+        }
     }
     named
 }
@@ -67,32 +68,16 @@ fn intersect([namespace, name]: &[Glob; 2], [other_namespace, other_name]: &[Glo
     namespace.may_intersect(other_namespace) && name.may_intersect(other_name)
 }
 
-fn name_of(claim: &ClaimKey) -> String {
-    match claim {
-        ClaimKey::Name(text) | ClaimKey::Pointer(text) => text.clone(),
-    }
-}
-
-/// The identity with the top-level claims that are named, and those that travel anyway.
-fn reduce(principal: &Principal, named: &BTreeSet<String>) -> Principal {
-    let kept: BTreeSet<String> = named
-        .iter()
-        .filter_map(|name| ClaimKey::parse(name).ok())
-        .map(|claim| claim.claim().into_owned())
-        .chain(["iss", "sub", "aud"].map(str::to_owned))
-        .collect();
-    let mut claims = principal.claims.as_map().clone();
-    claims.retain(|name, _| kept.contains(name));
-    Principal { claims: Claims::from_foreign(claims), ..principal.clone() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::compile::{Bundle, IssuerKeys, compile};
     use crate::crd::Defaults;
+    use crate::decide::{Request, decide};
     use crate::identity::verify::described;
-    use crate::identity::{KeySet, OwnIssuer};
+    use crate::identity::{Claims, KeySet, OwnIssuer};
+    use crate::policy::Resource;
+    use crate::reason::Reason;
     use crate::source::files::read_documents;
     use serde_json::json;
 
@@ -160,12 +145,55 @@ spec: {{policy: [p], condition: {{StringNotEqual: {{"jwt:dept": [hr]}}}}}}
     }
 
     #[test]
+    fn a_role_that_could_deny_is_told_apart_by_its_claims() {
+        let snapshot = world(
+            r#"
+  - {sid: a, effect: Allow, action: ["*"], resource: ["*"]}
+  - {sid: b, effect: Deny, action: ["Function:Invoke"], resource: ["prod:*"]}"#,
+        );
+        let named = claims(&snapshot, &alice(), &Context::default());
+        assert_eq!(named.into_iter().collect::<Vec<_>>(), ["dept", "team"]);
+    }
+
+    #[test]
+    fn what_is_not_known_of_an_identity_closes() {
+        let snapshot = world(
+            r#"
+  - {sid: a, effect: Allow, action: ["*"], resource: ["*"], condition: {StringNotEqual: {"jwt:phone": ["2"]}}}
+  - {sid: b, effect: Deny, action: ["*"], resource: ["prod:*"], condition: {StringEqual: {"jwt:level": ["1"]}}}"#,
+        );
+        let with = |known: &[&str]| {
+            let mut principal = alice();
+            let mut claims = principal.claims.as_map().clone();
+            claims.insert("level".into(), json!(null));
+            claims.retain(|name, _| {
+                known.contains(&name.as_str()) || ["iss", "sub", "aud"].contains(&name.as_str())
+            });
+            principal.claims = Claims::from_foreign(claims).in_part();
+            principal
+        };
+        let context = Context::default();
+        let ask = |principal: &Principal, namespace: &str| {
+            let resource = Resource::object(namespace, "f");
+            let action = Action::FunctionInvoke;
+            decide(&snapshot, &Request { principal, action, resource: &resource, context: &context }).reason()
+        };
+        let whole = with(&["team", "dept", "phone", "level"]);
+        assert_eq!((ask(&whole, "dev"), ask(&whole, "prod")), (Reason::Allowed, Reason::Allowed));
+        let no_phone = with(&["team", "dept", "level"]);
+        assert_eq!(ask(&no_phone, "dev"), Reason::NoMatchingAllow, "an Allow needs to be certain");
+        let no_level = with(&["team", "dept", "phone"]);
+        assert_eq!((ask(&no_level, "dev"), ask(&no_level, "prod")), (Reason::Allowed, Reason::ExplicitDeny));
+        let no_team = with(&["dept", "phone", "level"]);
+        assert_eq!(ask(&no_team, "dev"), Reason::NoMatchingRole);
+    }
+
+    #[test]
     fn only_the_claims_that_the_live_decision_needs_are_named() {
         let snapshot = world(
             r#"  - {sid: a, effect: Allow, action: ["*"], resource: ["${jwt:team}:*"], condition: {Bool: {"jwt:/a/b": ["true"]}}}"#,
         );
         let named = claims(&snapshot, &alice(), &Context::default());
-        // Without `dept` the Role `others` would match.
-        assert_eq!(named.into_iter().collect::<Vec<_>>(), ["/a/b", "dept", "team"]);
+        assert_eq!(named.into_iter().collect::<Vec<_>>(), ["/a/b", "team"]);
     }
 }

@@ -15,8 +15,16 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// The claims of a verified token. A JSON `null` counts as an absent claim.
+///
+/// Of a function token only some of the original claims are known: a claim that is not among them
+/// may have any value, or none.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Claims(Map<String, Value>);
+pub struct Claims {
+    members: Map<String, Value>,
+    /// Whether a claim that does not stand here may exist all the same. One that is known to be absent
+    /// then stands here as `null`.
+    partial: bool,
+}
 
 /// The identity that a decision is about: the *original* claims, as the identity provider stated
 /// them, less those that are ours. Two principals are the same person only if issuer and subject agree.
@@ -36,31 +44,51 @@ impl Claims {
     /// Takes the claims that an identity provider stated, less those that are ours to write.
     pub fn from_foreign(mut claims: Map<String, Value>) -> Self {
         claims.retain(|name, _| !is_reserved(name));
-        Self(claims)
+        Self { members: claims, partial: false }
+    }
+
+    /// The same claims as a part of all that the identity has.
+    #[must_use]
+    pub fn in_part(self) -> Self {
+        Self { partial: true, ..self }
+    }
+
+    /// Whether it is known what the claim is, or that there is none. `key` is a name or a JSON Pointer.
+    pub fn knows(&self, key: &str) -> bool {
+        if !self.partial {
+            return true;
+        }
+        let Some((first, mut rest)) = split_pointer(key) else { return self.members.contains_key(key) };
+        let mut found = self.members.get(&first);
+        // In a part of an object a member that is not there may exist; all else is carried whole.
+        while let (Some(Value::Object(members)), Some((next, after))) = (found, split_pointer(rest)) {
+            (found, rest) = (members.get(&next), after);
+        }
+        found.is_some()
     }
 
     /// The claim with exactly this name.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        self.members.get(name).filter(|value| !value.is_null())
     }
 
     /// The value that a JSON Pointer (RFC 6901), beginning with `/`, leads to.
     pub fn pointer(&self, pointer: &str) -> Option<&Value> {
         let (first, rest) = split_pointer(pointer)?;
-        let member = self.0.get(&first)?;
+        let member = self.members.get(&first)?;
         if rest.is_empty() { Some(member) } else { member.pointer(rest) }.filter(|value| !value.is_null())
     }
 
     /// All claims by name.
     pub fn as_map(&self) -> &Map<String, Value> {
-        &self.0
+        &self.members
     }
 }
 
 impl std::fmt::Debug for Claims {
     /// Names only: claim values are personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.members.keys()).finish()
     }
 }
 
@@ -88,6 +116,21 @@ mod tests {
             "sub": "a", "policy": ["root"], "function": {}, "fed:iss": "x", "federation": 1
         }));
         assert_eq!(claims.as_map().keys().collect::<Vec<_>>(), ["federation", "sub"]);
+    }
+
+    #[test]
+    fn of_a_part_of_the_claims_what_does_not_stand_there_is_unknown() {
+        let whole = claims(serde_json::json!({
+            "a": 1, "none": null, "b": {"c": {"d": 1}, "gone": null}, "list": [1]
+        }));
+        assert!(whole.knows("z") && whole.knows("/b/z"));
+        let partial = whole.in_part();
+        for known in ["a", "/a/x", "none", "/none/x", "b", "/b/c", "/b/c/d", "/b/gone/x", "/list/7"] {
+            assert!(partial.knows(known), "{known}");
+        }
+        for unknown in ["z", "/z", "/b/z", "/b/c/z", "", "/"] {
+            assert!(!partial.knows(unknown), "{unknown}");
+        }
     }
 
     #[test]

@@ -223,7 +223,12 @@ fn original_identity(token: Unverified<'_>) -> Result<(Principal, TokenKind), To
     original.insert("iss".into(), issuer.as_str().into());
     original.insert("sub".into(), subject.as_str().into());
     original.insert("aud".into(), audience);
-    Ok((Principal { issuer, subject, claims: identity_claims(original) }, kind))
+    let claims = identity_claims(original);
+    let claims = match kind {
+        TokenKind::Api => claims,
+        TokenKind::Function { .. } => claims.in_part(),
+    };
+    Ok((Principal { issuer, subject, claims }, kind))
 }
 
 fn token_kind(claims: &Map<String, Value>) -> Result<TokenKind, TokenRejection> {

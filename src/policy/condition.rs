@@ -203,9 +203,10 @@ impl Condition {
 // === impl Clause ===
 
 impl Clause {
-    /// Without a value that could be read the clause says nothing, of an absent key neither.
+    /// Without a value that could be read the clause says nothing, of an absent key neither; nor does
+    /// it of a claim that is not known.
     fn truth(&self, principal: &Principal, context: &Context) -> Truth {
-        if self.test.is_empty() {
+        if self.test.is_empty() || !self.key.is_known(principal) {
             return Truth::Indeterminate;
         }
         match self.key.value(principal, context) {

@@ -97,6 +97,13 @@ impl ClaimKey {
         }
     }
 
+    /// The name or JSON Pointer, as written after `jwt:`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Name(text) | Self::Pointer(text) => text,
+        }
+    }
+
     /// The name of the top-level claim that holds the value.
     pub fn claim(&self) -> Cow<'_, str> {
         match self {
@@ -124,6 +131,14 @@ impl ContextKey {
                 Some(claim) => ClaimKey::parse(claim).map(Self::Claim),
                 None => Err(InvalidKey::Unknown(text.to_owned())),
             },
+        }
+    }
+
+    /// Whether it is known what value the key has, or that it has none.
+    pub fn is_known(&self, principal: &Principal) -> bool {
+        match self {
+            Self::Claim(claim) => principal.claims.knows(claim.as_str()),
+            Self::SourceIp | Self::CurrentTime | Self::Method => true,
         }
     }
 

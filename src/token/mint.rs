@@ -27,7 +27,8 @@ pub(super) fn api_claims(
     envelope.seal(claims, principal)
 }
 
-/// A function token: of the original claims only those that `named` names.
+/// A function token: of the original claims only those that `named` names. One that the identity does
+/// not have travels as `null`, so that it is told from one that did not travel.
 pub(super) fn function_claims(
     envelope: Envelope<'_>,
     principal: &Principal,
@@ -67,9 +68,7 @@ fn select(claims: &Claims, named: &BTreeSet<String>) -> Map<String, Value> {
         copy_member(claims.as_map(), &mut selected, pointer);
     }
     for name in named.iter().filter(|name| !name.starts_with('/')) {
-        if let Some(value) = claims.get(name) {
-            selected.insert(name.clone(), value.clone());
-        }
+        selected.insert(name.clone(), claims.get(name).cloned().unwrap_or_default());
     }
     selected.retain(|name, _| !elsewhere(name));
     selected
@@ -78,7 +77,7 @@ fn select(claims: &Claims, named: &BTreeSet<String>) -> Map<String, Value> {
 /// Copies what `pointer` leads to, with the objects on the way to it.
 fn copy_member(from: &Map<String, Value>, to: &mut Map<String, Value>, pointer: &str) {
     let Some((name, rest)) = split_pointer(pointer) else { return };
-    let Some(value) = from.get(&name) else { return };
+    let value = from.get(&name).unwrap_or(&Value::Null);
     match value {
         Value::Object(inner) if !rest.is_empty() => {
             if let Value::Object(kept) = to.entry(name).or_insert_with(|| Map::new().into()) {
@@ -109,7 +108,7 @@ mod tests {
     #[test]
     fn only_named_claims_travel() {
         check(&[], json!({}));
-        check(&["org", "absent", "none", "sub"], json!({"org": "dev"}));
+        check(&["org", "absent", "none", "sub"], json!({"org": "dev", "absent": null, "none": null}));
         check(&["/realm/roles"], json!({"realm": {"roles": ["a", "b"]}}));
         check(&["/realm/roles/1"], json!({"realm": {"roles": ["a", "b"]}}));
         check(&["/realm/deep/x", "/realm/deep/y"], json!({"realm": {"deep": {"x": 1, "y": 2}}}));
@@ -119,6 +118,7 @@ mod tests {
             json!({"realm": {"roles": ["a", "b"], "secret": 1, "deep": {"x": 1, "y": 2}}}),
         );
         check(&["/a~1b/c", "/sub"], json!({"a/b": {"c": 1}}));
-        check(&["/realm/absent"], json!({"realm": {}}));
+        check(&["/realm/absent"], json!({"realm": {"absent": null}}));
+        check(&["/absent/x", "/org/x"], json!({"absent": null, "org": "dev"}));
     }
 }
