@@ -11,12 +11,12 @@ use super::rejection::TokenRejection;
 use super::verify::{OwnToken, TokenKind, check_own_times, still_admitted, verify_own};
 
 /// Verifies tokens of our own. Whoever does it gives the answers of
-/// [`verify_own`](super::verify::verify_own).
+/// [`verify_own`].
 pub trait TokenVerifier {
     /// Verifies `token` at `now`, in seconds since 1970.
     ///
     /// # Errors
-    /// As [`verify_own`](super::verify::verify_own).
+    /// As [`verify_own`].
     fn verify_own(
         &self,
         token: &str,

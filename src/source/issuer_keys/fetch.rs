@@ -11,6 +11,7 @@ use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
 use serde_json::Value;
+use tracing::warn;
 
 use super::FetchConfig;
 use super::service_account::CA_FILE;
@@ -71,9 +72,6 @@ pub enum InvalidCertificates {
     /// A certificate is malformed.
     #[error("holds a certificate that cannot be used: {0}")]
     Malformed(String),
-    /// The system's own certificates cannot be used.
-    #[error("the system's certificates cannot be used: {0}")]
-    System(String),
 }
 
 /// Fetches keys over HTTP, without a cache.
@@ -106,15 +104,14 @@ const KEY_SET: &str = "the key set";
 
 impl Fetcher {
     pub(super) fn new(config: &FetchConfig) -> Result<Self, InvalidCertificates> {
-        let system = client(config).build().map_err(|error| InvalidCertificates::System(cause(&error)))?;
-        let client = match &config.ca_bundle_pem {
-            None => system,
-            Some(pem) => {
-                let malformed = |error: reqwest::Error| InvalidCertificates::Malformed(cause(&error));
-                let extra = certificates(pem)?;
-                client(config).tls_certs_merge(extra).build().map_err(malformed)?
-            }
-        };
+        let extra = config.ca_bundle_pem.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        let malformed = |error: reqwest::Error| InvalidCertificates::Malformed(cause(&error));
+        let without_system = client(config).tls_certs_only(extra.clone()).build().map_err(malformed)?;
+        let client = client(config).tls_certs_merge(extra).build().unwrap_or_else(|error| {
+            // As in an image that holds nothing but the program.
+            warn!("only certificates of --ca-bundle and of the cluster count: {}", cause(&error));
+            without_system
+        });
         Ok(Self { config: config.clone(), client })
     }
 
