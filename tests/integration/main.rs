@@ -9,6 +9,7 @@ mod envoy_bodies;
 mod envoy_config;
 mod exchange;
 mod function_plane;
+mod function_tokens;
 mod grpc;
 mod grpc_client;
 mod live;
