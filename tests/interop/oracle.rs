@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use faas_iam::policy::Action;
-use faas_iam::route::{Access, HttpRequest, Provider, Rules, resolve};
+use faas_iam::route::{Access, HttpRequest, Provider, Rules, Ui, resolve};
 
 use crate::report::Report;
 use crate::toolchain::Built;
@@ -53,6 +53,8 @@ struct Case {
     /// As it would go upstream.
     target: String,
     authorized: Option<[Vec<String>; 3]>,
+    /// Whether it is closed to everybody, a system namespace: read alike it must be all the same.
+    closed: bool,
 }
 
 /// The figures of one source of requests.
@@ -61,7 +63,8 @@ struct Count {
     requests: usize,
     handled_by_go: usize,
     accepted: usize,
-    accepted_and_acted_on: usize,
+    closed: usize,
+    acted_on: usize,
     accepted_by_action: BTreeMap<String, usize>,
     disagreements: Vec<String>,
     refused: Vec<String>,
@@ -111,11 +114,12 @@ fn print(counts: &[(&str, &Count)]) {
     );
     for (name, count) in counts {
         println!(
-            "  {name:<10} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "  {name:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
             count.requests,
             count.handled_by_go,
             count.accepted,
-            count.accepted_and_acted_on,
+            count.acted_on,
+            count.closed,
             count.disagreements.len()
         );
         for disagreement in count.disagreements.iter().take(SHOWN) {
@@ -198,9 +202,10 @@ fn corpus(text: &str) -> Result<Vec<Sent>> {
 
 impl Case {
     fn new(sent: Sent) -> Self {
-        let mut target = sent.target.clone();
+        let (mut target, mut closed) = (sent.target.clone(), false);
         let mut profiles = PROFILES.map(|(provider, _)| {
-            let (resources, namespace) = authorized(&sent, provider)?;
+            let (resources, namespace, is_closed) = authorized(&sent, provider)?;
+            closed |= is_closed;
             if let Some(namespace) = namespace {
                 target = with_namespace(&sent.target, &namespace);
             }
@@ -210,12 +215,19 @@ impl Case {
             [Some(faas_netes), Some(faasd), Some(any)] => Some([faas_netes, faasd, any].map(std::mem::take)),
             _ => None,
         };
-        Self { sent, target, authorized }
+        Self { sent, target, authorized, closed }
     }
 }
 
-/// What we would authorize, and the namespace that we would set; nothing for a refusal.
-fn authorized(sent: &Sent, provider: Provider) -> Option<(Vec<String>, Option<String>)> {
+/// The action of what is authorized.
+fn action(profiles: &[Vec<String>; 3]) -> String {
+    let first = profiles.iter().flatten().next().and_then(|act| act.split(' ').next());
+    first.unwrap_or("no action").to_owned()
+}
+
+/// What we would authorize, the namespace that we would set, and whether it is closed; nothing for a
+/// refusal.
+fn authorized(sent: &Sent, provider: Provider) -> Option<(Vec<String>, Option<String>, bool)> {
     let request = HttpRequest {
         method: &sent.method,
         target: &sent.target,
@@ -224,17 +236,17 @@ fn authorized(sent: &Sent, provider: Provider) -> Option<(Vec<String>, Option<St
         callback_url: None,
         body: &sent.body,
     };
-    let rules = Rules { provider, ..Rules::default() };
+    let rules = Rules { provider, ui: Ui::Open, ..Rules::default() };
     match resolve(&request, &rules).ok()? {
         // They may be acted on by nobody.
-        Access::Public | Access::StaticFile => Some((Vec::new(), None)),
+        Access::Public | Access::StaticFile => Some((Vec::new(), None, false)),
         Access::Api(call) => {
             let action = call.action.map(Action::name)?;
             let resources = call.resources.iter().map(|resource| format!("{action} {resource}"));
-            Some((resources.collect(), call.set_namespace))
+            Some((resources.collect(), call.set_namespace, call.closed.is_some()))
         }
-        Access::Invoke { function, .. } => {
-            Some((vec![format!("{} {function}", Action::FunctionInvoke.name())], None))
+        Access::Invoke { function, closed } => {
+            Some((vec![format!("{} {function}", Action::FunctionInvoke.name())], None, closed.is_some()))
         }
         Access::Closed(_) => None,
     }
@@ -268,10 +280,13 @@ impl Count {
             self.refused.truncate(SHOWN);
             return;
         };
-        self.accepted += 1;
-        self.accepted_and_acted_on += usize::from(!acts.is_empty());
-        let first = profiles.iter().flatten().next().and_then(|act| act.split(' ').next());
-        *self.accepted_by_action.entry(first.unwrap_or("no action").to_owned()).or_default() += 1;
+        if case.closed {
+            self.closed += 1;
+        } else {
+            self.accepted += 1;
+            self.acted_on += usize::from(!acts.is_empty());
+            *self.accepted_by_action.entry(action(profiles)).or_default() += 1;
+        }
         for ((provider, letters), ours) in PROFILES.iter().zip(profiles) {
             let unauthorized = acts.iter().find(|act| {
                 let (letter, act) = act.split_once(' ').unwrap_or_default();
@@ -295,7 +310,7 @@ impl Count {
     }
 
     fn substantial(&self) -> Result<()> {
-        ensure!(self.accepted_and_acted_on * ONE_IN >= self.requests, "{}", self.accepted_and_acted_on);
+        ensure!(self.acted_on * ONE_IN >= self.requests, "{}", self.acted_on);
         Ok(())
     }
 }
