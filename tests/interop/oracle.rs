@@ -109,8 +109,8 @@ fn number(variable: &str, default: u64) -> Result<u64> {
 
 fn print(counts: &[(&str, &Count)]) {
     println!(
-        "  {:<10} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "", "requests", "by Go", "by us", "acted on", "differ"
+        "  {:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "", "requests", "by Go", "by us", "acted on", "closed", "differ"
     );
     for (name, count) in counts {
         println!(
