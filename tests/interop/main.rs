@@ -9,6 +9,9 @@
 //! - `faas-cli`,
 //! - the JWT middleware of the OpenFaaS watchdogs.
 //!
+//! And a million generated requests are read by us and by the libraries that the gateway and the
+//! providers read with ([`oracle`]).
+//!
 //! They are built from their Go modules with a few small programs of our own (`go/`). Each part is
 //! printed as `run`, or as `skipped` with its reason, and the last line counts: the checks of the
 //! parts that ran, and the parts that were skipped.
@@ -17,6 +20,7 @@
 mod dex;
 mod faas_cli;
 mod openid;
+mod oracle;
 mod report;
 mod sdk;
 mod stage;
@@ -47,13 +51,20 @@ async fn run(report: &mut Report) -> Result<()> {
     let toolchain = match Toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(reason) => {
-            for part in [dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART] {
+            for part in [dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART, oracle::PART] {
                 report.skip(part, &reason);
             }
             return Ok(());
         }
     };
-    let built = toolchain.build(report).await?;
+    // `cargo test --test interop -- oracle`, with GO set.
+    if std::env::args().skip(1).any(|part| part == "oracle") {
+        let built = toolchain.build(report, |program| program == "oracle").await?;
+        oracle::run(report, &built).await;
+        return Ok(());
+    }
+    let built = toolchain.build(report, |_| true).await?;
+    oracle::run(report, &built).await;
     let mut stage = Stage::build(&built).await?;
     let checked = parts(report, &stage, &built).await;
     if checked.is_err() || report.failed() {

@@ -175,9 +175,9 @@ fn queries_name_the_namespace_of_reads() {
             ("&Namespace=dev", "openfaas-fn"),
             ("&namespace=dev", "dev"),
             ("&%6eamespace=%64ev", "dev"),
-            ("&namespace=kube-system", "kube-system"),
+            ("&namespace=kube-public", "kube-public"),
         ] {
-            let closed = if namespace == "kube-system" { " closed:system-namespace" } else { "" };
+            let closed = if namespace == "kube-public" { " closed:system-namespace" } else { "" };
             let expected = format!("{action} {namespace}:{object}{closed}");
             check("GET", &format!("{target}{query}"), "", &expected);
         }
@@ -198,6 +198,21 @@ fn logs_name_one_function() {
         check("GET", &format!("/system/logs{query}"), "", "invalid-name");
     }
     check("GET", "/system/logs?name=f&name=f", "", "malformed-query");
+}
+
+/// faas-netes reads the logs of the default namespace instead. Where the namespace is open, that is
+/// asked for, too.
+#[test]
+fn logs_of_kube_system_are_those_of_the_default_namespace_in_faas_netes() {
+    let both = "Function:Logs kube-system:f openfaas-fn:f";
+    for (provider, expected) in
+        [(Provider::FaasNetes, both), (Provider::Any, both), (Provider::Faasd, "Function:Logs kube-system:f")]
+    {
+        let request = request("GET", "/system/logs?name=f&namespace=kube-system", "");
+        check_with(&rules(provider), &request, &format!("{expected} closed:system-namespace"));
+        let open = Rules { system_namespaces: BTreeSet::new(), ..rules(provider) };
+        check_with(&open, &request, expected);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ go 1.25.8
 require (
 	github.com/coreos/go-oidc/v3 v3.19.0
 	github.com/dexidp/dex v0.0.0-20260806151424-ab64ed778070
+	github.com/gorilla/mux v1.8.1
 	github.com/openfaas/faas-middleware v1.2.5
 	github.com/openfaas/faas-provider v0.25.11
 	github.com/openfaas/go-sdk v0.2.22
@@ -45,7 +46,6 @@ require (
 	github.com/googleapis/enterprise-certificate-proxy v0.3.19 // indirect
 	github.com/googleapis/gax-go/v2 v2.23.0 // indirect
 	github.com/gorilla/handlers v1.5.2 // indirect
-	github.com/gorilla/mux v1.8.1 // indirect
 	github.com/hashicorp/errwrap v1.1.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
