@@ -30,7 +30,7 @@ const (
 	readyWithin = 2 * time.Minute
 
 	// How long the API server may take to answer what it has begun, once it was told to end.
-	endWithin = 2 * time.Second
+	endWithin = time.Second
 )
 
 type options struct {

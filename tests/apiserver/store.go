@@ -15,7 +15,7 @@ import (
 const (
 	storeWithin   = 30 * time.Second
 	compactWithin = 10 * time.Second
-	closeWithin   = 2 * time.Second
+	closeWithin   = time.Second
 )
 
 // The etcd in this process.

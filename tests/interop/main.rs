@@ -7,7 +7,8 @@
 //! - an OpenID client library, which verifies our tokens by our public documents,
 //! - the OpenFaaS Go SDK,
 //! - `faas-cli`,
-//! - the JWT middleware of the OpenFaaS watchdogs.
+//! - the JWT middleware of the OpenFaaS watchdogs,
+//! - the Kubernetes API server, which for now only shows that it is there.
 //!
 //! They are built from their Go modules with a few small programs of our own (`go/`). Each part is
 //! printed as `run`, or as `skipped` with its reason, and the last line counts: the checks of the
@@ -16,6 +17,7 @@
 
 mod dex;
 mod faas_cli;
+mod kubernetes;
 mod openid;
 mod report;
 mod sdk;
@@ -47,12 +49,14 @@ async fn run(report: &mut Report) -> Result<()> {
     let toolchain = match Toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(reason) => {
-            for part in [dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART] {
+            for part in [kubernetes::PART, dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART]
+            {
                 report.skip(part, &reason);
             }
             return Ok(());
         }
     };
+    kubernetes::run(report).await;
     let built = toolchain.build(report).await?;
     let mut stage = Stage::build(&built).await?;
     let checked = parts(report, &stage, &built).await;
