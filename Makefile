@@ -2,11 +2,14 @@
 # outside of this folder is touched.
 
 ENVOY_VERSION := 1.40.0
-# Installed where the system has no Go that is new enough for tests/interop.
+# The one that tests/apiserver links.
+KUBERNETES_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" { print substr($$2, 2) }' tests/apiserver/go.mod)
+# Installed where the system has no Go that is new enough for tests/interop and tests/apiserver.
 GO_VERSION := 1.26.6
 
 TOOLS := .tools
 ENVOY_STAMP := $(TOOLS)/envoy-$(ENVOY_VERSION).stamp
+APISERVER := $(TOOLS)/apiserver-$(KUBERNETES_VERSION)
 OWN_GO := $(TOOLS)/go-$(GO_VERSION)/go/bin/go
 PYTHON := python3
 CARGO := cargo
@@ -14,10 +17,10 @@ GO := $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build demo check test interop bench deny deny-if-there clean
+.PHONY: help tools build demo check test apiserver interop bench deny deny-if-there clean
 
 help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: $(ENVOY_STAMP) ## The real Envoy, for tests and demo, into .tools
 
@@ -67,14 +70,33 @@ test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against 
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --all-features --no-deps
 	@$(MAKE) --no-print-directory deny-if-there
 
-# The programs are built with the system's Go where it is new enough, or else with one from the
-# Python package index. Where neither can be had, each part is printed and counted as skipped.
-interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, and Go's reading of requests
-	@go='$(GO)'; \
-	if ! GOTOOLCHAIN=local "$$go" -C tests/interop/go list -m >/dev/null 2>&1; then \
-	    echo 'no Go here that is new enough: $(OWN_GO) it is'; \
-	    $(MAKE) --no-print-directory $(OWN_GO) && go='$(CURDIR)/$(OWN_GO)' || go=; \
-	fi; \
+# Sets `go` to the system's Go where that is new enough, or else to one from the Python package index,
+# or to nothing where neither can be had.
+define FIND_GO
+go='$(GO)'; \
+if ! GOTOOLCHAIN=local "$$go" -C tests/apiserver list -m >/dev/null 2>&1; then \
+    echo 'no Go here that is new enough: $(OWN_GO) it is'; \
+    $(MAKE) --no-print-directory $(OWN_GO) && go='$(CURDIR)/$(OWN_GO)' || go=; \
+fi
+endef
+
+apiserver: $(APISERVER)/stamp ## The real Kubernetes API server, for tests, into .tools; some minutes, once
+
+$(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod tests/apiserver/go.sum
+	@mkdir -p $(APISERVER)
+	@$(FIND_GO); \
+	[ -n "$$go" ] || { echo 'no Go 1.26: install it, or put it first in PATH.' >&2; exit 1; }; \
+	echo 'building Kubernetes $(KUBERNETES_VERSION) into $(APISERVER)'; \
+	CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off "$$go" -C tests/apiserver build -mod=readonly \
+	    -buildvcs=false -trimpath -o '$(CURDIR)/$(APISERVER)/apiserver' \
+	    -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)' .
+	@touch $@
+
+# What cannot be built is a failure in the report, not the end of it. Without Go, each part is printed
+# and counted as skipped.
+interop: $(NEEDS_ENVOY) ## Kubernetes, Dex, the Go SDK, faas-cli and a watchdog against the real service, and Go's reading of requests
+	@$(FIND_GO); \
+	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
 	GO="$$go" $(CARGO) test --locked --all-features --test interop
 
 $(OWN_GO):

@@ -7,7 +7,8 @@
 //! - an OpenID client library, which verifies our tokens by our public documents,
 //! - the OpenFaaS Go SDK,
 //! - `faas-cli`,
-//! - the JWT middleware of the OpenFaaS watchdogs.
+//! - the JWT middleware of the OpenFaaS watchdogs,
+//! - the Kubernetes API server, which for now only shows that it is there.
 //!
 //! And a million generated requests are read by us and by the libraries that the gateway and the
 //! providers read with ([`oracle`]).
@@ -19,6 +20,7 @@
 
 mod dex;
 mod faas_cli;
+mod kubernetes;
 mod openid;
 mod oracle;
 mod report;
@@ -51,7 +53,15 @@ async fn run(report: &mut Report) -> Result<()> {
     let toolchain = match Toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(reason) => {
-            for part in [dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART, oracle::PART] {
+            for part in [
+                kubernetes::PART,
+                dex::PART,
+                openid::PART,
+                sdk::PART,
+                faas_cli::PART,
+                watchdog::PART,
+                oracle::PART,
+            ] {
                 report.skip(part, &reason);
             }
             return Ok(());
@@ -63,6 +73,7 @@ async fn run(report: &mut Report) -> Result<()> {
         oracle::run(report, &built).await;
         return Ok(());
     }
+    kubernetes::run(report).await;
     let built = toolchain.build(report, |_| true).await?;
     oracle::run(report, &built).await;
     let mut stage = Stage::build(&built).await?;

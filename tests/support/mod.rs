@@ -5,6 +5,7 @@
 //! dropped.
 #![expect(dead_code, reason = "shared by the tests and the demo; each uses a part of it")]
 
+pub(crate) mod api_server;
 pub(crate) mod authz_stub;
 pub(crate) mod envoy;
 pub(crate) mod faas_iam;
