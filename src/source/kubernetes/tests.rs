@@ -108,7 +108,7 @@ impl Bed {
             if holds() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
         panic!("{what}: {:?} {:?}", self.status.kinds(), self.policies());
     }
@@ -143,7 +143,7 @@ impl Drop for Bed {
 async fn one_slow_list_keeps_everything_back() {
     let bed = bed(|server| server.hold_lists(&["roles"])).await;
     bed.until("two lists", || bed.status.kinds().iter().filter(|kind| kind.age.is_some()).count() == 2).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    sleep(Duration::from_millis(100)).await;
     assert_eq!((bed.policies(), bed.status.age()), (None, None));
     bed.server.hold_lists(&[]);
     bed.until_policies(&["a"]).await;
