@@ -33,6 +33,8 @@ fn envoy_types() -> Result<PathBuf, Box<dyn Error>> {
     let output = Command::new(env::var("CARGO")?)
         .args(["metadata", "--format-version=1", "--offline", "--manifest-path"])
         .arg(Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml"))
+        // Packages for other platforms need not be there.
+        .args(["--filter-platform", &env::var("TARGET")?])
         .output()?;
     if !output.status.success() {
         return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)).into());

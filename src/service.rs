@@ -22,6 +22,7 @@ use crate::compile::Federation;
 use crate::crd::Defaults;
 use crate::decide::authorize::Settings;
 use crate::source::issuer_keys::{self, FetchConfig, IssuerKeys, ServiceAccount};
+use crate::source::kubernetes::{self, Cluster};
 use crate::state::State;
 use crate::telemetry::Metrics;
 use crate::token::TokenCache;
@@ -46,7 +47,7 @@ pub struct Config {
     /// Our URL as an issuer.
     pub issuer: String,
     /// Where the objects are.
-    pub policy_dir: PathBuf,
+    pub objects: Objects,
     /// Private keys; an ephemeral one is made where there are none.
     pub signing_keys: Vec<PathBuf>,
     /// Where the gateway's credentials are.
@@ -73,6 +74,20 @@ pub struct Config {
     pub token_rate: u32,
     /// Token requests of one client address at once.
     pub token_burst: u32,
+}
+
+/// Where the objects are.
+#[derive(Debug, Clone)]
+pub enum Objects {
+    /// In files of a directory.
+    Directory(PathBuf),
+    /// In a Kubernetes cluster.
+    Cluster {
+        /// Its namespace.
+        namespace: String,
+        /// How old what is known of it may become, if there is a limit.
+        max_staleness: Option<Duration>,
+    },
 }
 
 /// Runs until the process is told to stop (SIGTERM, SIGINT), or a part of it fails.
@@ -120,8 +135,9 @@ async fn start(
     // Before anything listens: a file that is not there is a mistake in the command line.
     let signing = Arc::new(load_signing_keys(&config.signing_keys)?);
     let gateway = load_gateway_credentials(&config)?;
-    fs::read_dir(&config.policy_dir)
-        .with_context(|| format!("--policy-dir {}", config.policy_dir.display()))?;
+    if let Objects::Directory(directory) = &config.objects {
+        fs::read_dir(directory).with_context(|| format!("--policy-dir {}", directory.display()))?;
+    }
     let state = Arc::new(State::new(config.issuer.clone(), signing).with_federation(config.federation));
     let issuers = keep_issuer_keys(&config, &state, stop)?;
 
@@ -137,9 +153,11 @@ async fn start(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
 
+    let cluster = matches!(config.objects, Objects::Cluster { .. }).then(kubernetes::Status::default);
     let admin = Admin {
         state: Arc::clone(&state),
         issuers: issuers.clone(),
+        cluster: cluster.clone(),
         tokens: Arc::clone(&tokens),
         metrics: Arc::clone(&metrics),
         draining,
@@ -154,14 +172,20 @@ async fn start(
         admin_basic_auth: config.admin_basic_auth,
     };
 
-    let defaults = Defaults {
-        function_namespace: config.settings.rules.default_namespace.clone(),
-        ..Defaults::default()
-    };
-    tasks.spawn(until(
-        stop.clone(),
-        watch::objects(config.policy_dir, defaults, Arc::clone(&state), health.clone()),
-    ));
+    let function_namespace = config.settings.rules.default_namespace.clone();
+    let publisher = watch::Publisher::new(Arc::clone(&state), health.clone());
+    match config.objects {
+        Objects::Directory(directory) => {
+            let defaults = Defaults { function_namespace, ..Defaults::default() };
+            tasks.spawn(until(stop.clone(), watch::directory(directory, defaults, publisher)));
+        }
+        Objects::Cluster { namespace, max_staleness } => {
+            let defaults = Defaults { function_namespace, iam_namespace: namespace.clone() };
+            let (source, status) = (Cluster::new(namespace), cluster.unwrap_or_default());
+            tasks.spawn(until(stop.clone(), watch::age(status.clone(), max_staleness, Arc::clone(&state))));
+            tasks.spawn(until(stop.clone(), watch::cluster(source, defaults, status, publisher)));
+        }
+    }
     tasks.spawn(until(stop.clone(), watch::files(config.signing_keys, state, gateway)));
     let router = admin.clone().router()?.into_make_service_with_connect_info::<SocketAddr>();
     let serve_admin =

@@ -2,4 +2,5 @@
 
 pub mod files;
 pub mod issuer_keys;
+pub mod kubernetes;
 mod yaml;

@@ -1,6 +1,7 @@
 //! The one current snapshot, and how it is replaced.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -28,6 +29,8 @@ pub struct Loaded {
 #[derive(Debug)]
 pub struct State {
     current: ArcSwapOption<Loaded>,
+    /// Set while what is in force is too old to be used.
+    too_old: AtomicBool,
     inputs: Mutex<Inputs>,
     wanted: watch::Sender<Vec<WantedIssuer>>,
 }
@@ -51,6 +54,7 @@ impl State {
         let inputs = Inputs { own_url, federation, bundle: None, keys: BTreeMap::new(), signing };
         Self {
             current: ArcSwapOption::empty(),
+            too_old: AtomicBool::new(false),
             inputs: Mutex::new(inputs),
             wanted: watch::Sender::new(Vec::new()),
         }
@@ -63,9 +67,20 @@ impl State {
         self
     }
 
-    /// What is in force; none before the first complete list of objects.
+    /// What is in force; none before the first complete list of objects, and while that is too old.
     pub fn current(&self) -> Option<Arc<Loaded>> {
-        self.current.load_full()
+        if self.is_too_old() { None } else { self.current.load_full() }
+    }
+
+    /// Whether what was in force is too old to be used.
+    pub fn is_too_old(&self) -> bool {
+        self.too_old.load(Ordering::Acquire)
+    }
+
+    /// Says whether what is in force is too old to be used: nothing is in force then. True if that is
+    /// new.
+    pub fn set_too_old(&self, too_old: bool) -> bool {
+        self.too_old.swap(too_old, Ordering::AcqRel) != too_old
     }
 
     /// The issuers whose keys are wanted, as they change.

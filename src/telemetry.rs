@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::compile::Severity;
 use crate::reason::Reason;
 use crate::source::issuer_keys::IssuerStatus;
+use crate::source::kubernetes::KindStatus;
 use crate::state::Loaded;
 use crate::token::CacheFigures;
 
@@ -38,6 +39,8 @@ pub struct Observed<'a> {
     pub ready: bool,
     /// The keys of the registered issuers. Only administrators make these series.
     pub issuers: &'a [IssuerStatus],
+    /// The kinds that are followed in a cluster; none where the objects are in a directory.
+    pub cluster: &'a [KindStatus],
     /// The memory of verified tokens.
     pub tokens: CacheFigures,
 }
@@ -71,6 +74,7 @@ impl Metrics {
             snapshot(&mut text, loaded);
         }
         issuers(&mut text, observed.issuers);
+        cluster(&mut text, observed.cluster);
         tokens(&mut text, observed.tokens);
         text.0
     }
@@ -103,6 +107,18 @@ fn issuers(text: &mut Exposition, issuers: &[IssuerStatus]) {
     let failed = issuers.iter().map(|status| (of(status), status.failed_fetches));
     let help = "Failed fetches of the issuer's keys.";
     text.family("faas_iam_issuer_fetch_errors_total", "counter", help, failed);
+}
+
+fn cluster(text: &mut Exposition, kinds: &[KindStatus]) {
+    let of = |status: &KindStatus| label("kind", status.kind);
+    let ages = kinds.iter().filter_map(|status| Some((of(status), status.age?.as_secs_f64())));
+    let help = "For how long the cluster has not confirmed that the objects in force are all.";
+    text.family("faas_iam_source_age_seconds", "gauge", help, ages);
+    let well = kinds.iter().map(|status| (of(status), u8::from(status.trouble.is_none())));
+    text.family("faas_iam_source_up", "gauge", "Whether nothing is wrong with following the cluster.", well);
+    let failures = kinds.iter().map(|status| (of(status), status.failures));
+    let help = "How often following the cluster failed.";
+    text.family("faas_iam_source_errors_total", "counter", help, failures);
 }
 
 fn tokens(text: &mut Exposition, tokens: CacheFigures) {
@@ -158,8 +174,18 @@ mod tests {
         let issuers = [status("https://a", 2), status("https://b/\"x\\y\n", 0)];
         let metrics = Metrics::default();
         metrics.count(Reason::NoToken);
+        let age = Some(std::time::Duration::from_millis(1500));
+        let known = KindStatus { kind: "Role", age, ..KindStatus::default() };
+        let trouble = Some("403".to_owned());
+        let kinds = [known, KindStatus { kind: "Policy", age: None, trouble, failures: 4 }];
         let tokens = CacheFigures { hits: 7, misses: 3, entries: 2, bytes: 4096 };
-        let text = metrics.render(&Observed { loaded: None, ready: false, issuers: &issuers, tokens });
+        let text = metrics.render(&Observed {
+            loaded: None,
+            ready: false,
+            issuers: &issuers,
+            cluster: &kinds,
+            tokens,
+        });
         for line in [
             "faas_iam_decisions_total{reason=\"no-token\"} 1",
             "faas_iam_ready 0",
@@ -167,6 +193,9 @@ mod tests {
             "faas_iam_issuer_keys{issuer=\"https://b/\\\"x\\\\y\\n\"} 0",
             "faas_iam_issuer_fetches_total{issuer=\"https://a\"} 3",
             "faas_iam_issuer_fetch_errors_total{issuer=\"https://a\"} 2",
+            "faas_iam_source_age_seconds{kind=\"Role\"} 1.5",
+            "faas_iam_source_up{kind=\"Policy\"} 0",
+            "faas_iam_source_errors_total{kind=\"Policy\"} 4",
             "faas_iam_token_cache_hits_total 7",
             "faas_iam_token_cache_bytes 4096",
         ] {

@@ -3,15 +3,21 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Exit, JudgingArgs, usage};
+use crate::crd::Defaults;
 use crate::decide::authorize::{FunctionAuth, Settings};
+use crate::identity::lifetime;
 use crate::policy::is_dns_label;
 use crate::route::{Provider, Rules, Ui, UrlPattern};
-use crate::service::{self, Config};
+use crate::service::{self, Config, Objects};
 use crate::source::issuer_keys::SERVICE_ACCOUNT_DIR;
 use crate::telemetry;
 use crate::transport::grpc::GrpcAddress;
+
+/// A quiet cluster confirms what is known twice in this time.
+const LEAST_STALENESS: Duration = Duration::from_secs(60);
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +27,18 @@ pub(super) struct Args {
     issuer: String,
     /// A directory of YAML files with JwtIssuers, Policies and Roles, watched
     #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
-    policy_dir: PathBuf,
+    policy_dir: Option<PathBuf>,
+    /// Take the JwtIssuers, Policies and Roles from a Kubernetes cluster instead, as KUBECONFIG or the
+    /// pod's service account lead to it; needs --signing-key
+    #[arg(long, env = "FAAS_IAM_KUBERNETES")]
+    kubernetes: bool,
+    /// The namespace of the objects in the cluster [default: openfaas]
+    #[arg(long, env = "FAAS_IAM_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
+    /// Answer 503 when the cluster has not confirmed the objects for this long, such as 10m; without
+    /// it, the last known ones stay in force
+    #[arg(long, env = "FAAS_IAM_MAX_STALENESS", value_name = "DURATION")]
+    max_staleness: Option<String>,
     /// An EC P-256 private key in PEM (issuer.key); the first one signs, all of them verify
     #[arg(long, env = "FAAS_IAM_SIGNING_KEY", value_name = "FILE", value_delimiter = ',')]
     signing_key: Vec<PathBuf>,
@@ -165,7 +182,7 @@ impl Args {
         }
         Ok(Config {
             issuer: self.issuer.clone(),
-            policy_dir: self.policy_dir.clone(),
+            objects: self.objects()?,
             signing_keys: self.signing_key.clone(),
             gateway_credentials: self.gateway_credentials.clone(),
             grpc_listen: self.grpc_listen.clone(),
@@ -180,6 +197,45 @@ impl Args {
             token_rate: self.token_rate,
             token_burst: self.token_burst,
         })
+    }
+}
+
+impl Args {
+    /// Where the objects are.
+    fn objects(&self) -> Result<Objects, String> {
+        match (&self.policy_dir, self.kubernetes) {
+            (Some(_), true) => {
+                return Err("--policy-dir and --kubernetes exclude each other: name one".to_owned());
+            }
+            (None, false) => return Err("say where the objects are: --policy-dir or --kubernetes".to_owned()),
+            (Some(directory), false) if self.namespace.is_none() && self.max_staleness.is_none() => {
+                return Ok(Objects::Directory(directory.clone()));
+            }
+            (Some(_), false) => return Err("--namespace and --max-staleness need --kubernetes".to_owned()),
+            (None, true) => {}
+        }
+        if self.signing_key.is_empty() {
+            let why = "replicas would not accept each other's tokens, nor any token outlive a restart";
+            return Err(format!("--kubernetes needs --signing-key: with a key made at the start, {why}"));
+        }
+        if self.reading.function_auth == FunctionAuthArg::Declared {
+            return Err(
+                "--function-auth declared does not work with --kubernetes yet, since Functions are not \
+                        watched there: use `off` or `required`"
+                    .to_owned(),
+            );
+        }
+        let namespace = self.namespace.clone().unwrap_or_else(|| Defaults::default().iam_namespace);
+        if !is_dns_label(&namespace) {
+            return Err(format!("--namespace: `{namespace}` is no namespace: write a DNS label"));
+        }
+        let limit = self.max_staleness.as_deref().map(lifetime::parse).transpose();
+        let max_staleness =
+            limit.map_err(|_| "--max-staleness: write a duration such as `10m`".to_owned())?;
+        if max_staleness.is_some_and(|limit| limit < LEAST_STALENESS) {
+            return Err("--max-staleness: a quiet cluster confirms every 30 s: allow at least 1m".to_owned());
+        }
+        Ok(Objects::Cluster { namespace, max_staleness })
     }
 }
 

@@ -12,6 +12,7 @@ use super::load_signing_keys;
 use crate::compile::{Bundle, Code, Diagnostic, Severity};
 use crate::crd::Defaults;
 use crate::source::files;
+use crate::source::kubernetes::{self, Cluster, Status};
 use crate::state::State;
 use crate::transport::ext_authz::ExtAuthz;
 use crate::transport::gateway_credentials::GatewayCredentials;
@@ -19,29 +20,80 @@ use crate::transport::gateway_credentials::GatewayCredentials;
 /// How often keys and credentials are read again. A mounted Secret changes far less often.
 const REREAD: Duration = Duration::from_secs(5);
 
-/// Publishes the objects of a directory, now and whenever they change. After the first time the
-/// service is ready.
-pub(super) async fn objects(
-    directory: PathBuf,
-    defaults: Defaults,
+/// How often the age of what is known is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Puts objects in force. After the first time the service is ready.
+pub(super) struct Publisher {
     state: Arc<State>,
-    health: HealthReporter,
-) -> anyhow::Result<()> {
-    let shown = directory.display().to_string();
-    // Once: a service that has begun to stop does not come back because an object is edited.
-    let mut health = Some(health);
-    let publish = |loaded: std::io::Result<Bundle>| {
-        let bundle = loaded.unwrap_or_else(|error| gone(&shown, &error));
-        if state.publish_objects(bundle) {
-            report(&state);
+    /// Used once: a service that has begun to stop does not come back because an object is edited.
+    health: Option<HealthReporter>,
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    pub(super) fn new(state: Arc<State>, health: HealthReporter) -> Self {
+        Self { state, health: Some(health) }
+    }
+
+    fn publish(&mut self, bundle: Bundle) {
+        if self.state.publish_objects(bundle) {
+            report(&self.state);
         }
-        if let Some(health) = health.take() {
+        if let Some(health) = self.health.take() {
             tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
         }
+    }
+}
+
+/// Publishes the objects of a directory, now and whenever they change.
+pub(super) async fn directory(
+    directory: PathBuf,
+    defaults: Defaults,
+    mut publisher: Publisher,
+) -> anyhow::Result<()> {
+    let shown = directory.display().to_string();
+    let publish = |loaded: std::io::Result<Bundle>| {
+        publisher.publish(loaded.unwrap_or_else(|error| gone(&shown, &error)));
     };
     files::watch(directory, defaults, publish)
         .await
         .with_context(|| format!("--policy-dir {shown}: cannot be watched"))
+}
+
+/// Publishes the objects of a cluster, when all are known and whenever they change.
+pub(super) async fn cluster(
+    cluster: Cluster,
+    defaults: Defaults,
+    status: Status,
+    mut publisher: Publisher,
+) -> anyhow::Result<()> {
+    kubernetes::watch(cluster, defaults, status, |bundle| {
+        if bundle.issuers.is_empty() && bundle.policies.is_empty() && bundle.roles.is_empty() {
+            tracing::warn!("the namespace holds no JwtIssuer, Policy or Role: nobody is allowed anything");
+        }
+        publisher.publish(bundle);
+    })
+    .await
+}
+
+/// Takes what is in force out of it while the cluster has not confirmed it for longer than `limit`.
+pub(super) async fn age(status: Status, limit: Option<Duration>, state: Arc<State>) -> anyhow::Result<()> {
+    let Some(limit) = limit else { return std::future::pending().await };
+    loop {
+        let too_old = status.age().is_some_and(|age| age > limit);
+        if state.set_too_old(too_old) {
+            match too_old {
+                true => tracing::error!(
+                    ?limit,
+                    "the objects were not confirmed for longer than --max-staleness: nothing is in force"
+                ),
+                false => tracing::info!("the objects are confirmed again: they are in force"),
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// A directory that cannot be read any more holds nothing that allows.

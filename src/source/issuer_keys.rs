@@ -23,6 +23,7 @@ use tracing::warn;
 pub use fetch::InvalidCertificates;
 use fetch::{Fetch, Fetcher};
 use keeper::Keeper;
+pub(super) use keeper::jittered;
 pub use service_account::{SERVICE_ACCOUNT_DIR, ServiceAccount};
 use status::Entries;
 pub use status::IssuerStatus;

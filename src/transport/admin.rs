@@ -22,6 +22,7 @@ use crate::decide::{self, Decision};
 use crate::identity::{OwnToken, TokenKind, verify_own};
 use crate::policy::{Action, Context, Resource};
 use crate::source::issuer_keys::IssuerKeys;
+use crate::source::kubernetes;
 use crate::state::{Loaded, State};
 use crate::telemetry::{Metrics, Observed};
 use crate::token::TokenCache;
@@ -51,6 +52,8 @@ pub struct Admin {
     pub state: Arc<State>,
     /// The keys of the registered issuers.
     pub issuers: IssuerKeys,
+    /// How well the cluster is followed, where the objects are in one.
+    pub cluster: Option<kubernetes::Status>,
     /// The memory of verified tokens.
     pub tokens: Arc<TokenCache>,
     /// Counters.
@@ -87,7 +90,21 @@ impl Admin {
     /// # Errors
     /// Nothing is in force yet.
     fn loaded(&self) -> Result<Arc<Loaded>, Status> {
-        self.state.current().ok_or_else(|| Status::unavailable("the policies are not loaded yet"))
+        self.state.current().ok_or_else(|| Status::unavailable(self.why_not_loaded()))
+    }
+
+    /// Why nothing is in force, on one line.
+    fn why_not_loaded(&self) -> String {
+        let age = self.cluster.as_ref().and_then(kubernetes::Status::age).filter(|_| self.state.is_too_old());
+        let mut why = match age {
+            Some(age) => format!("the policies were not confirmed for {} s", age.as_secs()),
+            None => "the policies are not loaded yet".to_owned(),
+        };
+        for trouble in self.cluster.iter().flat_map(kubernetes::Status::troubles) {
+            why.push_str("; ");
+            why.extend(trouble.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        }
+        why
     }
 
     /// # Errors
@@ -122,22 +139,24 @@ impl Admin {
     }
 }
 
-async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, &'static str) {
+async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, String) {
     match admin.is_ready() {
-        true => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::OK, "ok\n".to_owned()),
         false if admin.draining.load(Ordering::Relaxed) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+            (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned())
         }
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the policies are not loaded yet\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", admin.why_not_loaded())),
     }
 }
 
 async fn metrics(Shared(admin): Shared<Admin>) -> ([(&'static str, &'static str); 1], String) {
     let (loaded, issuers) = (admin.state.current(), admin.issuers.status());
+    let cluster = admin.cluster.as_ref().map(kubernetes::Status::kinds).unwrap_or_default();
     let text = admin.metrics.render(&Observed {
         loaded: loaded.as_deref(),
         ready: admin.is_ready(),
         issuers: &issuers,
+        cluster: &cluster,
         tokens: admin.tokens.figures(),
     });
     ([("content-type", "text/plain; version=0.0.4")], text)

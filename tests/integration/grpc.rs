@@ -242,6 +242,7 @@ async fn a_peer_of_another_host_needs_a_token_for_reviews() -> Result<()> {
         issuer_keys::spawn(FetchConfig::default(), state.wanted(), |_, _| {}, CancellationToken::new())?;
     let admin = Admin {
         state,
+        cluster: None,
         issuers,
         tokens: Arc::new(TokenCache::new(0)),
         metrics: Arc::default(),

@@ -132,6 +132,19 @@ fn check_responses_are_made_in_one_file() {
     assert!(!text.contains("CheckResponse::"), "neither new() nor default() has a status");
 }
 
+/// The API of the cluster is one source among others.
+#[test]
+fn kube_is_known_to_its_source_alone() {
+    for (path, text) in sources("src") {
+        let knows =
+            code(&text).split_whitespace().any(|word| word.trim_start_matches('&').starts_with("kube::"));
+        assert!(
+            !knows || path.starts_with("src/source/kubernetes") || path.ends_with("kubernetes.rs"),
+            "{path:?}"
+        );
+    }
+}
+
 /// An Allow is proven by a `Permit`, and only the decision makes those.
 #[test]
 fn permits_are_made_by_the_decision_alone() {

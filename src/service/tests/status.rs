@@ -11,6 +11,7 @@ fn admin(bed: &Bed) -> Admin {
     Admin {
         state: Arc::clone(&bed.state),
         issuers: bed.keys.clone(),
+        cluster: None,
         tokens: Arc::clone(&bed.ext_authz.tokens),
         metrics: Arc::default(),
         draining: Arc::default(),

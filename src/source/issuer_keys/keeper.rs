@@ -160,7 +160,7 @@ pub(super) fn withdraw(publish: impl Fn(String, Option<Arc<KeySet>>), iss: Strin
 
 /// A duration between three quarters of `duration` and all of it, so that many issuers, and many
 /// copies of this service, do not fetch at one moment.
-pub(super) fn jittered(duration: Duration) -> Duration {
+pub(in crate::source) fn jittered(duration: Duration) -> Duration {
     // Every `RandomState` has keys of its own, so that the hash of nothing is a random number.
     let random = RandomState::new().hash_one(()) as u32;
     duration.mul_f64(0.75 + 0.25 * f64::from(random) / f64::from(u32::MAX))

@@ -1,0 +1,130 @@
+//! What went wrong with the cluster, for people.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use kube::client::AuthError;
+
+use super::store::Watched;
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    List,
+    Watch,
+}
+
+/// What went wrong: one line that says what to do. No token stands in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble(String);
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// What an error of the API server or of the way there means.
+    pub(super) fn new(step: Step, kind: Watched, namespace: &str, error: &kube::Error) -> Self {
+        let (resource, verb) = (kind.resource(), step.verb());
+        Self(match error {
+            kube::Error::Api(status) => match status.code {
+                401 => {
+                    "the API server does not accept the credentials (401): they are invalid or have expired"
+                        .to_owned()
+                }
+                403 => format!(
+                    "no permission to {verb} {resource} in the namespace `{namespace}` (403): grant `list` and \
+                     `watch` on it"
+                ),
+                404 => format!(
+                    "the API server does not know {resource} (404): install the CustomResourceDefinitions of \
+                     iam.openfaas.com/v1"
+                ),
+                410 => format!("the watch of {resource} fell too far behind (410): it is listed anew"),
+                code => format!("cannot {verb} {resource}: the API server says {code}: {}", status.message),
+            },
+            kube::Error::Auth(error) => return Self::credentials(error),
+            other => match auth_error(other) {
+                Some(error) => return Self::credentials(error),
+                None => format!("cannot {verb} {resource}: {}", root(other)),
+            },
+        })
+    }
+
+    /// No cluster is configured, or not so that it can be asked.
+    pub(super) fn no_cluster(error: &(dyn Error + 'static)) -> Self {
+        Self(format!(
+            "no cluster can be asked: neither KUBECONFIG (or ~/.kube/config) nor a service account in a pod: {}",
+            root(error)
+        ))
+    }
+
+    pub(super) fn no_namespace(namespace: &str) -> Self {
+        Self(format!("the namespace `{namespace}` does not exist: is --namespace right?"))
+    }
+
+    pub(super) fn request(error: impl fmt::Display) -> Self {
+        Self(format!("the request cannot be written: {error}"))
+    }
+
+    pub(super) fn answer(error: &serde_json::Error) -> Self {
+        Self(format!("the answer is no list of objects: is this an API server? {error}"))
+    }
+
+    pub(super) fn silent(kind: Watched, limit: Duration) -> Self {
+        Self(format!("the API server said nothing of {} for {} s", kind.resource(), limit.as_secs_f64()))
+    }
+
+    pub(super) fn no_version(kind: Watched) -> Self {
+        Self(format!("an event of {} has no resourceVersion", kind.resource()))
+    }
+
+    /// What a program that gets credentials wrote may hold some.
+    fn credentials(error: &AuthError) -> Self {
+        Self(match error {
+            AuthError::AuthExecRun { cmd, out } => {
+                format!("cannot get credentials: `{cmd}` ended with {}", out.status)
+            }
+            AuthError::AuthExecParse(_) => {
+                "cannot get credentials: the program's answer is unreadable".to_owned()
+            }
+            other => format!("cannot get credentials: {}", root(other)),
+        })
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// Why in the end: the errors above it say the same with fewer words.
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+fn auth_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a AuthError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
