@@ -80,7 +80,7 @@ if ! GOTOOLCHAIN=local "$$go" -C tests/apiserver list -m >/dev/null 2>&1; then \
 fi
 endef
 
-apiserver: $(APISERVER)/stamp ## The real Kubernetes API server, for tests, into .tools; some minutes, once
+apiserver: $(APISERVER)/stamp ## The real Kubernetes API server and kubectl, for tests, into .tools; some minutes, once
 
 $(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod tests/apiserver/go.sum
 	@mkdir -p $(APISERVER)
@@ -88,8 +88,9 @@ $(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod test
 	[ -n "$$go" ] || { echo 'no Go 1.26: install it, or put it first in PATH.' >&2; exit 1; }; \
 	echo 'building Kubernetes $(KUBERNETES_VERSION) into $(APISERVER)'; \
 	CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off "$$go" -C tests/apiserver build -mod=readonly \
-	    -buildvcs=false -trimpath -o '$(CURDIR)/$(APISERVER)/apiserver' \
-	    -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)' .
+	    -buildvcs=false -trimpath -o '$(CURDIR)/$(APISERVER)/' \
+	    -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES_VERSION)' \
+	    . k8s.io/kubernetes/cmd/kubectl
 	@touch $@
 
 # What cannot be built is a failure in the report, not the end of it. Without Go, each part is printed

@@ -188,7 +188,7 @@ fn nothing_is_left_undone_or_ignored() {
 
 #[test]
 fn shipped_objects_are_valid() {
-    for folder in ["manifests/examples", "examples/demo/policies"] {
+    for folder in ["manifests/examples/tenants.yaml", "examples/demo/policies"] {
         let bundle = faas_iam::source::files::load(&root().join(folder), &Default::default()).unwrap();
         let own = faas_iam::identity::OwnIssuer::new("https://gateway.example.com", Default::default());
         let (snapshot, diagnostics) = faas_iam::compile::compile(&bundle, &Default::default(), &own);
