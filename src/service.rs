@@ -20,9 +20,9 @@ use tonic_health::server::HealthReporter;
 
 use crate::compile::Federation;
 use crate::crd::Defaults;
-use crate::decide::authorize::Settings;
+use crate::decide::authorize::{FunctionAuth, Settings};
 use crate::source::issuer_keys::{self, FetchConfig, IssuerKeys, ServiceAccount};
-use crate::source::kubernetes::{self, Cluster};
+use crate::source::kubernetes::{self, Cluster, Functions};
 use crate::state::State;
 use crate::telemetry::Metrics;
 use crate::token::TokenCache;
@@ -181,7 +181,13 @@ async fn start(
         }
         Objects::Cluster { namespace, max_staleness } => {
             let defaults = Defaults { function_namespace, iam_namespace: namespace.clone() };
-            let (source, status) = (Cluster::new(namespace), cluster.unwrap_or_default());
+            let declared = config.settings.function_auth == FunctionAuth::Declared;
+            let functions = declared.then(|| Functions {
+                default_namespace: defaults.function_namespace.clone(),
+                system_namespaces: config.settings.rules.system_namespaces.clone(),
+            });
+            let source = Cluster { functions, max_staleness, ..Cluster::new(namespace) };
+            let status = cluster.unwrap_or_default();
             tasks.spawn(until(stop.clone(), watch::age(status.clone(), max_staleness, Arc::clone(&state))));
             tasks.spawn(until(stop.clone(), watch::cluster(source, defaults, status, publisher)));
         }

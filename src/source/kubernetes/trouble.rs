@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use kube::client::AuthError;
 
-use super::store::Watched;
+use super::watched::{Scope, Watched};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    Discover,
     List,
     Watch,
 }
@@ -23,8 +24,8 @@ pub(super) struct Trouble(String);
 
 impl Trouble {
     /// What an error of the API server or of the way there means.
-    pub(super) fn new(step: Step, kind: Watched, namespace: &str, error: &kube::Error) -> Self {
-        let (resource, verb) = (kind.resource(), step.verb());
+    pub(super) fn new(step: Step, scope: &Scope, error: &kube::Error) -> Self {
+        let (resource, shown, verb) = (scope.kind.resource(), scope.shown(), step.verb());
         Self(match error {
             kube::Error::Api(status) => match status.code {
                 401 => {
@@ -32,10 +33,10 @@ impl Trouble {
                         .to_owned()
                 }
                 403 => format!(
-                    "no permission to {verb} {resource} in the namespace `{namespace}` (403): grant `list` and \
-                     `watch` on it"
+                    "no permission to {verb} {shown} (403): grant `list` and `watch` on it to the account that \
+                     is used"
                 ),
-                404 => format!(
+                404 if Watched::IAM.contains(&scope.kind) => format!(
                     "the API server does not know {resource} (404): install the CustomResourceDefinitions of \
                      iam.openfaas.com/v1"
                 ),
@@ -70,12 +71,12 @@ impl Trouble {
         Self(format!("the answer is no list of objects: is this an API server? {error}"))
     }
 
-    pub(super) fn silent(kind: Watched, limit: Duration) -> Self {
-        Self(format!("the API server said nothing of {} for {} s", kind.resource(), limit.as_secs_f64()))
+    pub(super) fn silent(scope: &Scope, limit: Duration) -> Self {
+        Self(format!("the API server said nothing of {} for {} s", scope.shown(), limit.as_secs_f64()))
     }
 
-    pub(super) fn no_version(kind: Watched) -> Self {
-        Self(format!("an event of {} has no resourceVersion", kind.resource()))
+    pub(super) fn no_version(scope: &Scope) -> Self {
+        Self(format!("an event of {} has no resourceVersion", scope.kind.resource()))
     }
 
     /// What a program that gets credentials wrote may hold some.
@@ -103,6 +104,7 @@ impl fmt::Display for Trouble {
 impl Step {
     const fn verb(self) -> &'static str {
         match self {
+            Self::Discover => "look for",
             Self::List => "list",
             Self::Watch => "watch",
         }
