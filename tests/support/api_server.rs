@@ -45,6 +45,7 @@ pub(crate) struct ApiServer {
     port: u16,
     watches: Watches,
     dir: PathBuf,
+    client: reqwest::Client,
 }
 
 /// What the server said to a request.
@@ -65,8 +66,10 @@ impl ApiServer {
         let port = free_port()?;
         let url = format!("https://127.0.0.1:{port}");
         let process = Process::start("apiserver", command(port, watches, dir)?, dir)?;
-        let mut server = Self { url, process, port, watches, dir: dir.to_owned() };
+        let (dir, client) = (dir.to_owned(), reqwest::Client::new());
+        let mut server = Self { url, process, port, watches, dir, client };
         server.wait_for_line("ready ", 0, READY_WITHIN).await?;
+        server.client = server.new_client()?;
         Ok(server)
     }
 
@@ -100,7 +103,10 @@ impl ApiServer {
         self.process.stop();
         let before = self.lines("ready ");
         self.process = Process::start("apiserver", command(self.port, self.watches, &self.dir)?, &self.dir)?;
-        self.wait_for_line("ready ", before, READY_WITHIN).await
+        self.wait_for_line("ready ", before, READY_WITHIN).await?;
+        // Without connections to the one that has ended.
+        self.client = self.new_client()?;
+        Ok(())
     }
 
     /// Makes it forget all revisions before the present one.
@@ -111,7 +117,7 @@ impl ApiServer {
     }
 
     /// A client that knows the server's certificate, and nobody's token.
-    pub(crate) fn client(&self) -> Result<reqwest::Client> {
+    fn new_client(&self) -> Result<reqwest::Client> {
         let ca = Certificate::from_pem(&fs::read(self.ca_file())?)?;
         Ok(reqwest::Client::builder()
             .tls_certs_only([ca])
@@ -129,7 +135,7 @@ impl ApiServer {
         token: Option<&str>,
         body: Option<(&str, String)>,
     ) -> Result<Answer> {
-        let mut request = self.client()?.request(method, format!("{}{target}", self.url));
+        let mut request = self.client.request(method, format!("{}{target}", self.url));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

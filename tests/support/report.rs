@@ -1,4 +1,5 @@
-//! What ran, what was skipped, and the count.
+//! What ran, what was skipped, the figures that were measured, and the count.
+#![expect(clippy::print_stdout, reason = "the report is for a person")]
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ pub(crate) struct Report {
     passed: usize,
     failed: usize,
     skipped: usize,
+    figures: Vec<(String, String)>,
 }
 
 // === impl Report ===
@@ -68,8 +70,20 @@ impl Report {
         }
     }
 
-    /// Prints the count.
+    /// Something that was measured. The table of all stands at the end.
+    pub(crate) fn figure(&mut self, what: impl Into<String>, value: impl Into<String>) {
+        self.figures.push((what.into(), value.into()));
+    }
+
+    /// Prints the figures and the count.
     pub(crate) fn finish(self) -> ExitCode {
+        let width = self.figures.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
+        if width > 0 {
+            println!("\nfigures");
+        }
+        for (what, value) in &self.figures {
+            println!("  {what:<width$}  {value}");
+        }
         println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
         if self.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }

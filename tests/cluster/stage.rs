@@ -1,0 +1,75 @@
+//! What the parts share: API servers, each started when it is first asked for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::support::api_server::{self, ApiServer, Watches};
+
+/// The servers, and a folder for the files of everything. Fields are dropped in order.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    shared: Option<ApiServer>,
+    killable: Option<ApiServer>,
+    files: Option<TempDir>,
+    dir: PathBuf,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Nothing runs yet.
+    pub(crate) fn new() -> Result<Self> {
+        let files = tempfile::Builder::new().prefix("faas-iam-cluster-").tempdir()?;
+        let dir = files.path().to_owned();
+        Ok(Self { shared: None, killable: None, files: Some(files), dir })
+    }
+
+    /// A server with the three kinds, for all that leave it alone.
+    pub(crate) async fn shared(&mut self) -> Result<&ApiServer> {
+        let server = started(&mut self.shared, Watches::FromMemory, &self.dir.join("shared")).await?;
+        Ok(server)
+    }
+
+    /// One with the three kinds that may be killed, as long as it runs again in the end, and that
+    /// forgets old versions when it is told to.
+    pub(crate) async fn killable(&mut self) -> Result<&mut ApiServer> {
+        started(&mut self.killable, Watches::FromEtcd, &self.dir.join("killable")).await
+    }
+
+    /// A new folder for files of one part.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.dir.join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// Keeps the files of this run, with the logs.
+    pub(crate) fn keep_files(&mut self) -> PathBuf {
+        self.files.take().map_or_else(|| self.dir.clone(), TempDir::keep)
+    }
+}
+
+async fn started<'a>(
+    place: &'a mut Option<ApiServer>,
+    watches: Watches,
+    dir: &Path,
+) -> Result<&'a mut ApiServer> {
+    if place.is_none() {
+        fs::create_dir_all(dir)?;
+        let server = ApiServer::start(watches, dir).await?;
+        server.define_kinds().await?;
+        *place = Some(server);
+    }
+    place.as_mut().context("no API server")
+}
+
+/// Why nothing can run, if that is so. With Go (`GO`, which the Makefile sets) the server should have
+/// been built: that is not a reason, but a failure.
+pub(crate) fn without_api_server() -> Option<String> {
+    let missing = api_server::binary().err()?;
+    let go = std::env::var_os("GO").is_some_and(|go| !go.is_empty());
+    (!go).then(|| format!("{missing:#}; it needs Go 1.26"))
+}
