@@ -35,7 +35,7 @@ use tokio::time::{Instant, timeout_at};
 use followers::Followers;
 pub use status::{KindStatus, Status};
 use store::{Event, Store};
-use trouble::Trouble;
+pub use trouble::Trouble;
 use watched::Scope;
 pub use watched::{Functions, Watched};
 
@@ -105,7 +105,10 @@ impl Cluster {
 
     /// A connection, with credentials as they are now: `KUBECONFIG`, `~/.kube/config`, or the pod's
     /// service account.
-    async fn connect(&self) -> Result<Client, Trouble> {
+    ///
+    /// # Errors
+    /// No cluster is configured, or not so that it can be asked.
+    pub async fn connect(&self) -> Result<Client, Trouble> {
         let mut config = match &self.kubeconfig {
             None => Config::infer().await.map_err(|error| Trouble::no_cluster(&error))?,
             Some(path) => {
