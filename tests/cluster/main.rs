@@ -9,6 +9,8 @@
 //! no Go to build it with, every part is printed and counted as skipped.
 #![expect(clippy::print_stderr, reason = "the report is for a person")]
 
+mod access;
+mod account;
 mod api_server;
 mod enforced;
 mod figures;
@@ -34,6 +36,7 @@ type Part = for<'a> fn(&'a mut Stage, &'a mut Report) -> Pin<Box<dyn Future<Outp
 const PARTS: &[(&str, Part)] = &[
     ("api-server", |stage, report| Box::pin(api_server::run(stage, report))),
     ("enforced", |stage, report| Box::pin(enforced::run(stage, report))),
+    ("access", |stage, report| Box::pin(access::run(stage, report))),
 ];
 
 #[tokio::main]

@@ -88,6 +88,11 @@ impl ApiServer {
         Ok(fs::read_to_string(self.file("token"))?)
     }
 
+    /// The key that signs the tokens of service accounts.
+    pub(crate) fn service_account_key(&self) -> PathBuf {
+        self.file("service-account.key")
+    }
+
     /// Stops it; watches end in order.
     pub(crate) fn stop(&mut self) {
         self.process.stop();

@@ -59,15 +59,21 @@ pub(super) async fn follow(
     // A new connection each time: certificates and credentials may have been replaced.
     let client = cluster.connect().await?;
     let follower = Follower { kind, cluster, status, events, client };
-    let version = follower.list().await?;
-    follower.watch(version).await
+    let (objects, version) = follower.list().await?;
+    // The first list is in force with its watch only: a service that may not watch is not ready, since
+    // it would be out of date at once.
+    let mut unwatched = Some(objects);
+    if status.is_listed(kind) {
+        follower.tell_all(unwatched.take()).await;
+    }
+    follower.watch(version, unwatched).await
 }
 
 // === impl Follower ===
 
 impl Follower<'_> {
-    /// Lists all, from etcd, and tells. Returns the version that the list is of.
-    async fn list(&self) -> Result<String, Trouble> {
+    /// Lists all, from etcd, with the version that the list is of.
+    async fn list(&self) -> Result<(Vec<Value>, String), Trouble> {
         let mut objects = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         let version = loop {
@@ -83,9 +89,14 @@ impl Follower<'_> {
         if objects.is_empty() && !self.status.is_listed(self.kind) {
             self.namespace_exists().await?;
         }
-        self.tell(Event::Listed(objects)).await;
-        self.status.listed(self.kind);
-        Ok(version)
+        Ok((objects, version))
+    }
+
+    async fn tell_all(&self, objects: Option<Vec<Value>>) {
+        if let Some(objects) = objects {
+            self.tell(Event::Listed(objects)).await;
+            self.status.listed(self.kind);
+        }
     }
 
     /// A namespace that does not exist lists like an empty one. Who may not ask is not held up.
@@ -100,8 +111,13 @@ impl Follower<'_> {
         }
     }
 
-    /// Watches from a version on. A watch that ends in good order goes on where it ended.
-    async fn watch(&self, mut version: String) -> Result<Infallible, Trouble> {
+    /// Watches from a version on, and tells what was listed once it does. A watch that ends in good
+    /// order goes on where it ended.
+    async fn watch(
+        &self,
+        mut version: String,
+        mut unwatched: Option<Vec<Value>>,
+    ) -> Result<Infallible, Trouble> {
         let timing = &self.cluster.timing;
         let seconds = u32::try_from(timing.watch.as_secs()).unwrap_or(u32::MAX).max(1);
         let params = WatchParams::default().timeout(seconds);
@@ -111,6 +127,7 @@ impl Follower<'_> {
             let began = tokio::time::Instant::now();
             let opened = self.answer(Step::Watch, self.client.request_events::<Value>(request)).await?;
             let mut stream = pin!(opened);
+            self.tell_all(unwatched.take()).await;
             self.status.confirmed(self.kind);
             loop {
                 let event = match timeout(silence, stream.next()).await {
