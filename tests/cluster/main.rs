@@ -12,11 +12,15 @@
 mod access;
 mod account;
 mod api_server;
+mod bad_input;
 mod enforced;
 mod figures;
+mod invalid;
 mod namespace;
 mod service;
 mod stage;
+mod tenants;
+mod tokens;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -37,6 +41,10 @@ const PARTS: &[(&str, Part)] = &[
     ("api-server", |stage, report| Box::pin(api_server::run(stage, report))),
     ("enforced", |stage, report| Box::pin(enforced::run(stage, report))),
     ("access", |stage, report| Box::pin(access::run(stage, report))),
+    ("tokens", |stage, report| Box::pin(tokens::run(stage, report))),
+    ("bad-input", |stage, report| Box::pin(bad_input::run(stage, report))),
+    ("invalid", |stage, report| Box::pin(invalid::run(stage, report))),
+    ("tenants", |stage, report| Box::pin(tenants::run(stage, report))),
 ];
 
 #[tokio::main]
