@@ -19,7 +19,7 @@ const EDITS: usize = 200;
 /// Runs the part.
 pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
     let dir = stage.folder("enforced")?;
-    let server = stage.shared().await?;
+    let server = &*stage.shared().await?;
     let namespace = Namespace::make(server, "enforced").await?;
     let provider = IdentityProvider::start().await?;
     namespace.trust(&provider).await?;

@@ -9,12 +9,18 @@
 //! no Go to build it with, every part is printed and counted as skipped.
 #![expect(clippy::print_stderr, reason = "the report is for a person")]
 
+mod access;
+mod account;
 mod api_server;
+mod bad_input;
 mod enforced;
 mod figures;
+mod invalid;
 mod namespace;
 mod service;
 mod stage;
+mod tenants;
+mod tokens;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -34,6 +40,11 @@ type Part = for<'a> fn(&'a mut Stage, &'a mut Report) -> Pin<Box<dyn Future<Outp
 const PARTS: &[(&str, Part)] = &[
     ("api-server", |stage, report| Box::pin(api_server::run(stage, report))),
     ("enforced", |stage, report| Box::pin(enforced::run(stage, report))),
+    ("access", |stage, report| Box::pin(access::run(stage, report))),
+    ("tokens", |stage, report| Box::pin(tokens::run(stage, report))),
+    ("bad-input", |stage, report| Box::pin(bad_input::run(stage, report))),
+    ("invalid", |stage, report| Box::pin(invalid::run(stage, report))),
+    ("tenants", |stage, report| Box::pin(tenants::run(stage, report))),
 ];
 
 #[tokio::main]

@@ -1,6 +1,6 @@
 //! A namespace of the cluster with objects in it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::json;
 
@@ -21,10 +21,11 @@ pub(crate) struct Namespace<'a> {
 // === impl Namespace ===
 
 impl<'a> Namespace<'a> {
-    /// Makes it.
+    /// Makes it, if it is not there yet.
     pub(crate) async fn make(server: &'a ApiServer, name: &'a str) -> Result<Self> {
         let namespace = json!({"metadata": {"name": name}});
-        server.create("/api/v1/namespaces", &namespace).await?.expect(201)?;
+        let answer = server.create("/api/v1/namespaces", &namespace).await?;
+        ensure!(matches!(answer.status, 201 | 409), "{answer:?}");
         Ok(Self { server, name })
     }
 
@@ -37,6 +38,12 @@ impl<'a> Namespace<'a> {
     pub(crate) async fn apply(&self, kind: &str, name: &str, object: &str) -> Result<()> {
         self.server.apply(&self.path(kind, name), object).await?.expect(201)?;
         Ok(())
+    }
+
+    /// Puts an object in the place of another, of which nothing is left.
+    pub(crate) async fn replace(&self, kind: &str, name: &str, object: &str) -> Result<()> {
+        self.delete(kind, name).await?.expect(200)?;
+        self.apply(kind, name, object).await
     }
 
     /// Deletes an object.

@@ -22,6 +22,9 @@ const COMPACTED_WITHIN: Duration = Duration::from_secs(15);
 /// How long a definition may take until its kind is served.
 const SERVED_WITHIN: Duration = Duration::from_secs(15);
 
+/// The kinds, as paths write them.
+const KINDS: [&str; 3] = ["jwtissuers", "policies", "roles"];
+
 /// Who owns what these tests apply.
 const FIELD_MANAGER: &str = "faas-iam-tests";
 
@@ -86,6 +89,11 @@ impl ApiServer {
     /// The token of somebody who may do everything.
     pub(crate) fn admin_token(&self) -> Result<String> {
         Ok(fs::read_to_string(self.file("token"))?)
+    }
+
+    /// The key that signs the tokens of service accounts.
+    pub(crate) fn service_account_key(&self) -> PathBuf {
+        self.file("service-account.key")
     }
 
     /// Stops it; watches end in order.
@@ -170,12 +178,29 @@ impl ApiServer {
 
     /// Defines the three kinds, and waits until they are served.
     pub(crate) async fn define_kinds(&self) -> Result<()> {
+        self.define(|definition| definition).await
+    }
+
+    /// The same with definitions that let everything pass.
+    pub(crate) async fn define_loosely(&self) -> Result<()> {
+        let anything = serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        self.define(|mut definition| {
+            if let Some(schema) = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
+                *schema = anything.clone();
+            }
+            definition
+        })
+        .await
+    }
+
+    async fn define(&self, change: impl Fn(Value) -> Value) -> Result<()> {
         const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        for kind in ["jwtissuers", "policies", "roles"] {
+        for kind in KINDS {
             let definition = fs::read_to_string(root().join(format!("tests/apiserver/crds/{kind}.yaml")))?;
+            let definition = change(serde_saphyr::from_str(&definition)?).to_string();
             self.apply(&format!("{DEFINITIONS}/{kind}.iam.openfaas.com"), &definition).await?.expect(201)?;
         }
-        for kind in ["jwtissuers", "policies", "roles"] {
+        for kind in KINDS {
             self.wait_until_served(&format!("/apis/iam.openfaas.com/v1/{kind}")).await?;
         }
         Ok(())

@@ -14,6 +14,7 @@ pub(crate) struct Report {
     failed: usize,
     skipped: usize,
     figures: Vec<(String, String)>,
+    tables: Vec<(String, Vec<String>)>,
 }
 
 // === impl Report ===
@@ -75,8 +76,17 @@ impl Report {
         self.figures.push((what.into(), value.into()));
     }
 
-    /// Prints the figures and the count.
+    /// A table of its own, which stands there, too.
+    pub(crate) fn table(&mut self, title: impl Into<String>, rows: Vec<String>) {
+        self.tables.push((title.into(), rows));
+    }
+
+    /// Prints the tables, the figures and the count.
     pub(crate) fn finish(self) -> ExitCode {
+        for (title, rows) in &self.tables {
+            println!("\n{title}");
+            rows.iter().for_each(|row| println!("  {row}"));
+        }
         let width = self.figures.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
         if width > 0 {
             println!("\nfigures");

@@ -167,6 +167,16 @@ async fn one_slow_list_keeps_everything_back() {
 }
 
 #[tokio::test]
+async fn without_a_watch_a_first_list_is_not_in_force() {
+    let bed = bed(|server| server.refuse_watches(Some(403))).await;
+    bed.until_trouble("no permission to watch policies.iam.openfaas.com").await;
+    assert_eq!((bed.policies(), bed.status.age()), (None, None));
+    bed.server.refuse_watches(None);
+    bed.until_policies(&["a"]).await;
+    bed.until_well().await;
+}
+
+#[tokio::test]
 async fn events_are_in_force_one_by_one_and_a_bad_object_hides_no_other() {
     let bed = bed(|server| server.put("policies", "odd", json!({"statement": 7, "x": []}))).await;
     bed.until_policies(&["a", "odd"]).await;
