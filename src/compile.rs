@@ -19,8 +19,8 @@ pub use bundle::{Bundle, JwtIssuer, Kind, Object, ObjectRef};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use federation::Federation;
 use federation::Finding;
-use snapshot::RoleIndex;
 pub use snapshot::{Counts, LinkedPolicy, LinkedRole, Revision, Snapshot};
+use snapshot::{KnownFunctions, RoleIndex};
 
 /// Keys of issuers, by `iss`.
 pub type IssuerKeys = BTreeMap<String, Arc<KeySet>>;
@@ -52,7 +52,11 @@ pub fn compile_with(
             roles: bundle.roles.len(),
         },
         functions: linker.functions(),
-        unknown_functions: bundle.unreadable_part,
+        known_functions: match &bundle.function_namespaces {
+            _ if bundle.unreadable_part => KnownFunctions::Nowhere,
+            Some(namespaces) => KnownFunctions::In(namespaces.clone()),
+            None => KnownFunctions::Everywhere,
+        },
         issuers,
         own: own.clone(),
         roles: RoleIndex::new(roles),
@@ -181,9 +185,11 @@ impl<'a> Linker<'a> {
     fn functions(&self) -> BTreeMap<(String, String), bool> {
         let mut functions = BTreeMap::new();
         for object in &self.bundle.functions {
-            let key = (object.reference.namespace.clone(), object.spec.name.clone());
             let asks = object.spec.jwt_auth || self.duplicates.contains(&object.reference);
-            *functions.entry(key).or_default() |= asks;
+            for name in &object.spec.names {
+                let key = (object.reference.namespace.clone(), name.clone());
+                *functions.entry(key).or_default() |= asks;
+            }
         }
         functions
     }
@@ -248,7 +254,11 @@ fn revision(bundle: &Bundle, federation: Federation) -> Revision {
         hash.update(b"\0");
         hash.update(content);
     }
-    hash.update(&[u8::from(bundle.unreadable_part)]);
+    hash.update(&[u8::from(bundle.unreadable_part), u8::from(bundle.function_namespaces.is_some())]);
+    for namespace in bundle.function_namespaces.iter().flatten() {
+        hash.update(namespace.as_bytes());
+        hash.update(b"\0");
+    }
     if federation == Federation::Strict {
         hash.update(b"strict");
     }

@@ -3,6 +3,7 @@
 //! Reading never fails as a whole: what cannot be read becomes a closed value and a
 //! [`Diagnostic`], and the rest of the object stands.
 
+mod deployment;
 mod function;
 mod jwt_issuer;
 mod policy;
@@ -19,6 +20,10 @@ use reader::Reader;
 pub const IAM_API_VERSION: &str = "iam.openfaas.com/v1";
 /// The API version of Function.
 pub const FUNCTION_API_VERSION: &str = "openfaas.com/v1";
+/// The API version of Deployment.
+pub const DEPLOYMENT_API_VERSION: &str = "apps/v1";
+/// The label that makes a Deployment one of a function.
+pub const FUNCTION_LABEL: &str = "faas_function";
 
 /// Namespaces of objects that name none.
 #[derive(Debug, Clone)]
@@ -53,6 +58,7 @@ pub fn read(document: Value, origin: &str, defaults: &Defaults, bundle: &mut Bun
         (IAM_API_VERSION, "Policy") => Kind::Policy,
         (IAM_API_VERSION, "Role") => Kind::Role,
         (FUNCTION_API_VERSION, "Function") => Kind::Function,
+        (DEPLOYMENT_API_VERSION, "Deployment") if deployment::is_of_a_function(&object) => Kind::Deployment,
         ("v1", "List") => {
             match object.remove("items") {
                 Some(Value::Array(items)) => {
@@ -97,7 +103,7 @@ fn read_object(
 ) {
     let metadata = |name: &str| object.get("metadata").and_then(|m| m.get(name));
     let default_namespace =
-        if kind == Kind::Function { &defaults.function_namespace } else { &defaults.iam_namespace };
+        if is_foreign(kind) { &defaults.function_namespace } else { &defaults.iam_namespace };
     let namespace = match metadata("namespace") {
         None | Some(Value::Null) => Some(default_namespace.as_str()),
         Some(Value::String(text)) if text.is_empty() => Some(default_namespace.as_str()),
@@ -124,9 +130,12 @@ fn read_object(
         bundle.unreadable_part = true;
         return;
     }
-    let content = serde_json::to_vec(&spec).unwrap_or_default();
+    let content = match kind {
+        Kind::Deployment => serde_json::to_vec(&(metadata("labels"), &spec)),
+        _ => serde_json::to_vec(&spec),
+    };
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, &content).as_ref());
+    hash.copy_from_slice(digest::digest(&digest::SHA256, &content.unwrap_or_default()).as_ref());
     let origin = origin.to_owned();
     macro_rules! add {
         ($list:ident, $spec:expr) => {{
@@ -139,12 +148,17 @@ fn read_object(
         Kind::Policy => add!(policies, policy::read(spec, &mut reader)),
         Kind::Role => add!(roles, role::read(spec, &mut reader)),
         Kind::Function => add!(functions, function::read(&spec, &reference.name, &mut reader)),
+        Kind::Deployment => add!(functions, deployment::read(&object, &reference.name, &mut reader)),
     }
 }
 
 fn is_object_field(kind: Kind, name: &str) -> bool {
-    // Function objects belong to another program: their other fields are its own.
-    matches!(name, "apiVersion" | "kind" | "metadata" | "spec" | "status") || kind == Kind::Function
+    matches!(name, "apiVersion" | "kind" | "metadata" | "spec" | "status") || is_foreign(kind)
+}
+
+/// Objects of functions belong to other programs: most of their fields are not ours to judge.
+fn is_foreign(kind: Kind) -> bool {
+    matches!(kind, Kind::Function | Kind::Deployment)
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ pub mod crd;
 pub mod token;
 pub mod state;
 pub mod source;
+pub mod report;
 pub mod telemetry;
 pub mod transport;
 pub mod service;

@@ -20,9 +20,10 @@ use tonic_health::server::HealthReporter;
 
 use crate::compile::Federation;
 use crate::crd::Defaults;
-use crate::decide::authorize::Settings;
+use crate::decide::authorize::{FunctionAuth, Settings};
+use crate::report::{self, Reporter};
 use crate::source::issuer_keys::{self, FetchConfig, IssuerKeys, ServiceAccount};
-use crate::source::kubernetes::{self, Cluster};
+use crate::source::kubernetes::{self, Cluster, Functions};
 use crate::state::State;
 use crate::telemetry::Metrics;
 use crate::token::TokenCache;
@@ -158,6 +159,7 @@ async fn start(
         state: Arc::clone(&state),
         issuers: issuers.clone(),
         cluster: cluster.clone(),
+        events: cluster.as_ref().map(|_| report::Figures::default()),
         tokens: Arc::clone(&tokens),
         metrics: Arc::clone(&metrics),
         draining,
@@ -172,20 +174,7 @@ async fn start(
         admin_basic_auth: config.admin_basic_auth,
     };
 
-    let function_namespace = config.settings.rules.default_namespace.clone();
-    let publisher = watch::Publisher::new(Arc::clone(&state), health.clone());
-    match config.objects {
-        Objects::Directory(directory) => {
-            let defaults = Defaults { function_namespace, ..Defaults::default() };
-            tasks.spawn(until(stop.clone(), watch::directory(directory, defaults, publisher)));
-        }
-        Objects::Cluster { namespace, max_staleness } => {
-            let defaults = Defaults { function_namespace, iam_namespace: namespace.clone() };
-            let (source, status) = (Cluster::new(namespace), cluster.unwrap_or_default());
-            tasks.spawn(until(stop.clone(), watch::age(status.clone(), max_staleness, Arc::clone(&state))));
-            tasks.spawn(until(stop.clone(), watch::cluster(source, defaults, status, publisher)));
-        }
-    }
+    follow_objects(&config, &admin, watch::Publisher::new(Arc::clone(&state), health.clone()), tasks, stop);
     tasks.spawn(until(stop.clone(), watch::files(config.signing_keys, state, gateway)));
     let router = admin.clone().router()?.into_make_service_with_connect_info::<SocketAddr>();
     let serve_admin =
@@ -202,6 +191,46 @@ async fn start(
     let (http, admin_address) = (config.http_listen, config.admin_listen);
     tracing::info!(issuer = config.issuer, grpc = %config.grpc_listen, %http, admin = %admin_address, "listening");
     Ok((admin, health))
+}
+
+/// Puts the objects in force, now and whenever they change.
+fn follow_objects(
+    config: &Config,
+    admin: &Admin,
+    publisher: watch::Publisher,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    stop: &CancellationToken,
+) {
+    let (state, rules) = (&admin.state, &config.settings.rules);
+    let function_namespace = rules.default_namespace.clone();
+    match &config.objects {
+        Objects::Directory(directory) => {
+            let defaults = Defaults { function_namespace, ..Defaults::default() };
+            tasks.spawn(until(stop.clone(), watch::directory(directory.clone(), defaults, publisher)));
+        }
+        Objects::Cluster { namespace, max_staleness } => {
+            let functions = Functions {
+                default_namespace: function_namespace.clone(),
+                system_namespaces: rules.system_namespaces.clone(),
+            };
+            let declared = config.settings.function_auth == FunctionAuth::Declared;
+            let functions = declared.then_some(functions);
+            let (max_staleness, iam_namespace) = (*max_staleness, namespace.clone());
+            let source = Cluster { functions, max_staleness, ..Cluster::new(iam_namespace.clone()) };
+            let defaults = Defaults { function_namespace, iam_namespace };
+            let reporter = Reporter {
+                cluster: source.clone(),
+                state: Arc::clone(state),
+                issuers: admin.issuers.clone(),
+                instance: instance(),
+                figures: admin.events.clone().unwrap_or_default(),
+            };
+            tasks.spawn(report::run(reporter, stop.clone()));
+            let status = admin.cluster.clone().unwrap_or_default();
+            tasks.spawn(until(stop.clone(), watch::age(status.clone(), max_staleness, Arc::clone(state))));
+            tasks.spawn(until(stop.clone(), watch::cluster(source, defaults, status, publisher)));
+        }
+    }
 }
 
 fn load_gateway_credentials(config: &Config) -> anyhow::Result<Option<Arc<GatewayCredentials>>> {
@@ -226,6 +255,13 @@ fn keep_issuer_keys(
     let publish = Arc::clone(state);
     let publish = move |iss, keys| publish.publish_keys(iss, keys);
     issuer_keys::spawn(fetch, state.wanted(), publish, stop.clone()).with_context(at)
+}
+
+/// Who we are among replicas: the name of the pod.
+fn instance() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = std::env::var("POD_NAME").unwrap_or(host);
+    if name.trim().is_empty() { "faas-iam".to_owned() } else { name.trim().to_owned() }
 }
 
 async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

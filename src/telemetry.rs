@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::compile::Severity;
 use crate::reason::Reason;
+use crate::report::Figures;
 use crate::source::issuer_keys::IssuerStatus;
 use crate::source::kubernetes::KindStatus;
 use crate::state::Loaded;
@@ -41,6 +42,8 @@ pub struct Observed<'a> {
     pub issuers: &'a [IssuerStatus],
     /// The kinds that are followed in a cluster; none where the objects are in a directory.
     pub cluster: &'a [KindStatus],
+    /// What became of Events, where the objects are in a cluster.
+    pub events: Option<&'a Figures>,
     /// The memory of verified tokens.
     pub tokens: CacheFigures,
 }
@@ -75,6 +78,9 @@ impl Metrics {
         }
         issuers(&mut text, observed.issuers);
         cluster(&mut text, observed.cluster);
+        if let Some(figures) = observed.events {
+            events(&mut text, figures);
+        }
         tokens(&mut text, observed.tokens);
         text.0
     }
@@ -119,6 +125,16 @@ fn cluster(text: &mut Exposition, kinds: &[KindStatus]) {
     let failures = kinds.iter().map(|status| (of(status), status.failures));
     let help = "How often following the cluster failed.";
     text.family("faas_iam_source_errors_total", "counter", help, failures);
+}
+
+fn events(text: &mut Exposition, figures: &Figures) {
+    let mut single = |name, kind, help, value| text.family(name, kind, help, [(String::new(), value)]);
+    let help = "Events on objects that were written or counted once more.";
+    single("faas_iam_events_written_total", "counter", help, figures.written());
+    let help = "How often writing Events, or the Lease of those who do, failed.";
+    single("faas_iam_events_errors_total", "counter", help, figures.failed());
+    let help = "Whether this replica writes Events.";
+    single("faas_iam_events_leader", "gauge", help, u64::from(figures.leads()));
 }
 
 fn tokens(text: &mut Exposition, tokens: CacheFigures) {
@@ -184,6 +200,7 @@ mod tests {
             ready: false,
             issuers: &issuers,
             cluster: &kinds,
+            events: Some(&Figures::default()),
             tokens,
         });
         for line in [
@@ -196,6 +213,8 @@ mod tests {
             "faas_iam_source_age_seconds{kind=\"Role\"} 1.5",
             "faas_iam_source_up{kind=\"Policy\"} 0",
             "faas_iam_source_errors_total{kind=\"Policy\"} 4",
+            "faas_iam_events_written_total 0",
+            "faas_iam_events_leader 0",
             "faas_iam_token_cache_hits_total 7",
             "faas_iam_token_cache_bytes 4096",
         ] {

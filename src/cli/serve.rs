@@ -93,7 +93,8 @@ pub(super) struct ReadingArgs {
     /// Which provider's reading of a request counts
     #[arg(long, env = "FAAS_IAM_PROVIDER", value_enum, default_value_t = ProviderArg::Any)]
     provider: ProviderArg,
-    /// Which functions are called with a function token only
+    /// Which functions are called with a function token only: `declared` are those with `jwt_auth` in
+    /// their environment, which Functions and, with --kubernetes, their Deployments tell
     #[arg(long, env = "FAAS_IAM_FUNCTION_AUTH", value_enum, default_value_t = FunctionAuthArg::Off)]
     function_auth: FunctionAuthArg,
     /// Namespaces that no request may touch
@@ -217,13 +218,6 @@ impl Args {
         if self.signing_key.is_empty() {
             let why = "replicas would not accept each other's tokens, nor any token outlive a restart";
             return Err(format!("--kubernetes needs --signing-key: with a key made at the start, {why}"));
-        }
-        if self.reading.function_auth == FunctionAuthArg::Declared {
-            return Err(
-                "--function-auth declared does not work with --kubernetes yet, since Functions are not \
-                        watched there: use `off` or `required`"
-                    .to_owned(),
-            );
         }
         let namespace = self.namespace.clone().unwrap_or_else(|| Defaults::default().iam_namespace);
         if !is_dns_label(&namespace) {

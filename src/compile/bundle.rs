@@ -1,5 +1,6 @@
 //! All objects of a source, read or closed, at one moment.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub enum Kind {
     Role,
     /// An OpenFaaS function, for `--function-auth declared`.
     Function,
+    /// The Deployment of a function, for the same.
+    Deployment,
 }
 
 /// Names an object.
@@ -60,8 +63,8 @@ pub struct JwtIssuer {
 /// A deployed function, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredFunction {
-    /// The function's name.
-    pub name: String,
+    /// The names that it is called by: one, unless labels and name of a Deployment disagree.
+    pub names: BTreeSet<String>,
     /// Whether its environment asks for function tokens (`jwt_auth`).
     pub jwt_auth: bool,
 }
@@ -77,6 +80,9 @@ pub struct Bundle {
     pub roles: Vec<Object<Role>>,
     /// Functions.
     pub functions: Vec<Object<DeclaredFunction>>,
+    /// In which namespaces all functions are known; none where that is so everywhere. A function that
+    /// is not known in another one asks for a token.
+    pub function_namespaces: Option<BTreeSet<String>>,
     /// What is wrong with them.
     pub diagnostics: Vec<Diagnostic>,
     /// Set while a part of the source cannot be read: a Policy that is missing may then stand there.
@@ -98,11 +104,16 @@ impl fmt::Display for ObjectRef {
 impl Bundle {
     /// Adds another source's objects.
     pub fn append(&mut self, other: Self) {
-        let Self { issuers, policies, roles, functions, diagnostics, unreadable_part } = other;
+        let Self { issuers, policies, roles, functions, function_namespaces, diagnostics, unreadable_part } =
+            other;
         self.issuers.extend(issuers);
         self.policies.extend(policies);
         self.roles.extend(roles);
         self.functions.extend(functions);
+        self.function_namespaces = match (self.function_namespaces.take(), function_namespaces) {
+            (Some(ours), Some(theirs)) => Some(&ours | &theirs),
+            (ours, theirs) => ours.or(theirs),
+        };
         self.diagnostics.extend(diagnostics);
         self.unreadable_part |= unreadable_part;
     }

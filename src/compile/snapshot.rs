@@ -1,6 +1,6 @@
 //! What every decision reads: linked, indexed, immutable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,9 +25,20 @@ pub struct Snapshot {
     pub counts: Counts,
     /// Whether a function asks for function tokens, by namespace and name.
     pub(super) functions: BTreeMap<(String, String), bool>,
-    /// Whether a function that is not known does: set while a part of the source cannot be read.
-    pub(super) unknown_functions: bool,
+    /// Where a function that is not known does not ask: where all functions are known.
+    pub(super) known_functions: KnownFunctions,
     pub(super) roles: RoleIndex,
+}
+
+/// Where all functions are known, so that one that is not is none.
+#[derive(Debug, Clone)]
+pub(super) enum KnownFunctions {
+    /// A part of the source cannot be read: another function may stand there.
+    Nowhere,
+    /// In these namespaces.
+    In(BTreeSet<String>),
+    /// In all namespaces.
+    Everywhere,
 }
 
 /// How many objects of each kind a snapshot holds.
@@ -108,8 +119,22 @@ impl Snapshot {
 
     /// Whether a function asks for function tokens.
     pub fn asks_for_token(&self, namespace: &str, name: &str) -> bool {
-        let known = self.functions.get(&(namespace.to_owned(), name.to_owned()));
-        known.copied().unwrap_or(self.unknown_functions)
+        match self.functions.get(&(namespace.to_owned(), name.to_owned())) {
+            Some(&asks) => asks,
+            None => !self.known_functions.hold_all_of(namespace),
+        }
+    }
+}
+
+// === impl KnownFunctions ===
+
+impl KnownFunctions {
+    fn hold_all_of(&self, namespace: &str) -> bool {
+        match self {
+            Self::Nowhere => false,
+            Self::In(namespaces) => namespaces.contains(namespace),
+            Self::Everywhere => true,
+        }
     }
 }
 

@@ -13,14 +13,14 @@ pub(super) fn read(spec: &Value, object_name: &str, reader: &mut Reader<'_>) -> 
         None => {
             let message = "is missing: the object's name is taken, and calls need a function token";
             reader.error("spec.name", Code::MissingField, message);
-            return DeclaredFunction { name: object_name.to_owned(), jwt_auth: true };
+            return DeclaredFunction { names: [object_name.to_owned()].into(), jwt_auth: true };
         }
     };
     let environment = spec.get("environment").filter(|value| !value.is_null());
     let jwt_auth = match environment {
         None => false,
         Some(Value::Object(variables)) => match variables.get("jwt_auth") {
-            Some(Value::String(text)) => text == "true" || text == "1",
+            Some(Value::String(text)) => asks(text),
             Some(Value::Bool(value)) => *value,
             Some(Value::Number(number)) => number.as_u64() == Some(1),
             None | Some(Value::Null) => false,
@@ -37,5 +37,10 @@ pub(super) fn read(spec: &Value, object_name: &str, reader: &mut Reader<'_>) -> 
             true
         }
     };
-    DeclaredFunction { name, jwt_auth }
+    DeclaredFunction { names: [name].into(), jwt_auth }
+}
+
+/// What the watchdogs take for a yes.
+pub(super) fn asks(text: &str) -> bool {
+    text == "true" || text == "1"
 }

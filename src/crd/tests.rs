@@ -402,3 +402,55 @@ fn a_diagnostic_is_one_line_with_place_object_and_field() {
          `deny` is no effect: write `Allow` or `Deny`"
     );
 }
+
+#[test]
+fn a_deployment_asks_for_tokens_where_a_container_does_or_may() {
+    let read = |labels: Value, container: Value| {
+        let pod = json!({"metadata": {"labels": {"faas_function": "called"}}, "spec": {"containers": [
+            {"name": "sidecar"}, container,
+        ]}});
+        bundle(&[json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "named", "namespace": "fn", "labels": labels}, "spec": {"template": pod},
+        })])
+    };
+    let env = |env: Value| json!({"env": env});
+    let said =
+        |value: Value| env(json!([{"name": "other", "value": "true"}, {"name": "jwt_auth", "value": value}]));
+    let from = json!({"name": "jwt_auth", "valueFrom": {"configMapKeyRef": {"name": "x", "key": "y"}}});
+    let all_of = json!([{"configMapRef": {"name": "x"}}]);
+    for (container, asks, problems) in [
+        (json!({}), false, 0),
+        (said(json!("true")), true, 0),
+        (said(json!("1")), true, 0),
+        (said(json!("false")), false, 0),
+        (said(json!("True")), false, 0),
+        (said(json!(null)), false, 0),
+        (env(json!([{"name": "jwt_auth"}])), false, 0),
+        (env(json!([{"name": "JWT_AUTH", "value": "true"}])), false, 0),
+        (said(json!(true)), true, 1),
+        (said(json!("$(OTHER)")), true, 1),
+        (
+            env(json!([{"name": "jwt_auth", "value": "true"}, {"name": "jwt_auth", "value": "false"}])),
+            true,
+            0,
+        ),
+        (env(json!([from])), true, 1),
+        (env(json!({"jwt_auth": "false"})), true, 1),
+        (json!({"envFrom": all_of}), true, 1),
+        (json!({"envFrom": all_of, "env": [{"name": "jwt_auth", "value": "false"}]}), false, 0),
+        (json!({"envFrom": []}), false, 0),
+    ] {
+        let bundle = read(json!({"faas_function": "labelled"}), container.clone());
+        let [only] = bundle.functions.as_slice() else { panic!("{container}") };
+        assert_eq!(only.spec.jwt_auth, asks, "{container}");
+        assert_eq!(only.spec.names, ["called", "labelled", "named"].map(str::to_owned).into(), "{container}");
+        assert_eq!(bundle.diagnostics.len(), problems, "{container} {:?}", bundle.diagnostics);
+    }
+    let other = read(json!({"app": "x"}), json!({}));
+    assert!(other.functions.is_empty() && other.diagnostics.iter().all(|d| d.code == Code::IgnoredKind));
+    let broken = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {},
+        "metadata": {"name": "named", "labels": {"faas_function": "named"}}});
+    let broken = bundle(&[broken]);
+    assert!(broken.functions.iter().all(|function| function.spec.jwt_auth) && broken.diagnostics.len() == 1);
+}

@@ -112,6 +112,12 @@ impl Issuers {
             .collect()
     }
 
+    /// The names of the registrations of an issuer, sorted; none for our own.
+    pub fn names(&self, iss: &str) -> impl Iterator<Item = &str> {
+        let registrations = self.get(iss).map_or(&[][..], |registered| &registered.registrations);
+        registrations.iter().map(|registration| registration.name.as_str())
+    }
+
     /// The issuers of which no keys are held, sorted.
     pub fn without_keys(&self) -> Vec<&str> {
         self.foreign().filter(|(_, registered)| registered.keys.is_none()).map(|(iss, _)| iss).collect()

@@ -1,15 +1,24 @@
 //! Objects of a Kubernetes cluster, as a [`Bundle`].
 //!
-//! Each kind is followed by a task of its own: a complete list, then a watch from there on. Whatever
+//! Each kind in each namespace is followed by a task of its own: a complete list, then a watch from
+//! there on. Whatever
 //! goes wrong, an expired version (410) included, is said, and then the kind is listed anew, so that
 //! nothing that happened meanwhile is missed. What is known of it stays in force until then. The
 //! bundle is made of all that is there, never patched, and there is none before every kind was
-//! listed once.
+//! listed once and is watched.
+//!
+//! Functions declare in their Deployments, and in `Function` objects where that kind exists, that
+//! they want tokens. A function that is not known does not want any, but only while all functions of
+//! its namespace are known: from the first complete list on, and not while something is wrong with
+//! following them. What a known function declared holds until it is told anew or is too old.
 
 mod follow;
+mod followers;
+mod reduce;
 mod status;
 mod store;
 mod trouble;
+mod watched;
 
 #[cfg(test)]
 mod test_api_server;
@@ -20,16 +29,16 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::config::Config;
-use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::time::{Instant, timeout_at};
 
+use followers::Followers;
 pub use status::{KindStatus, Status};
-pub use store::Watched;
 use store::{Event, Store};
-use trouble::Trouble;
+pub use trouble::Trouble;
+use watched::Scope;
+pub use watched::{Functions, Watched};
 
-use super::issuer_keys::jittered;
 use crate::compile::Bundle;
 use crate::crd::Defaults;
 
@@ -52,6 +61,8 @@ pub struct Timing {
     pub backoff_min: Duration,
     /// The longest wait after a failure.
     pub backoff_max: Duration,
+    /// How often it is looked whether a kind that a cluster may not have is there by now.
+    pub absent: Duration,
 }
 
 /// What is watched, and how.
@@ -59,6 +70,10 @@ pub struct Timing {
 pub struct Cluster {
     /// The namespace of the objects.
     pub namespace: String,
+    /// Where functions are, if their declarations are wanted.
+    pub functions: Option<Functions>,
+    /// How old what is known of functions may become; then all of them ask for tokens.
+    pub max_staleness: Option<Duration>,
     /// How long things may take.
     pub timing: Timing,
     /// A kubeconfig file that takes the place of the environment's: for tests.
@@ -75,6 +90,7 @@ impl Default for Timing {
             grace: Duration::from_secs(5),
             backoff_min: Duration::from_millis(250),
             backoff_max: Duration::from_secs(10),
+            absent: Duration::from_secs(5),
         }
     }
 }
@@ -84,12 +100,15 @@ impl Default for Timing {
 impl Cluster {
     /// The objects of a namespace, with the usual patience.
     pub fn new(namespace: String) -> Self {
-        Self { namespace, timing: Timing::default(), kubeconfig: None }
+        Self { namespace, functions: None, max_staleness: None, timing: Timing::default(), kubeconfig: None }
     }
 
     /// A connection, with credentials as they are now: `KUBECONFIG`, `~/.kube/config`, or the pod's
     /// service account.
-    async fn connect(&self) -> Result<Client, Trouble> {
+    ///
+    /// # Errors
+    /// No cluster is configured, or not so that it can be asked.
+    pub async fn connect(&self) -> Result<Client, Trouble> {
         let mut config = match &self.kubeconfig {
             None => Config::infer().await.map_err(|error| Trouble::no_cluster(&error))?,
             Some(path) => {
@@ -118,13 +137,10 @@ pub async fn watch(
     mut changed: impl FnMut(Bundle) + Send,
 ) -> anyhow::Result<()> {
     let (sender, mut events) = mpsc::channel(WAITING);
-    let mut tasks = JoinSet::new();
-    for kind in Watched::ALL {
-        tasks.spawn(keep(kind, cluster.clone(), status.clone(), sender.clone()));
-    }
-    drop(sender);
-    let mut store = Store::default();
+    let mut store = Store::new(cluster.namespace.clone(), cluster.functions.clone());
+    let mut followers = Followers::new(cluster, status, sender);
     loop {
+        followers.set(&store.wanted());
         tokio::select! {
             more = burst(&mut events, &mut store) => {
                 let bundle = store.bundle(&defaults);
@@ -132,33 +148,18 @@ pub async fn watch(
                     changed(bundle);
                 }
             }
-            Some(ended) = tasks.join_next() => ended?,
+            failed = followers.fail() => failed?,
         }
     }
 }
 
 /// Waits for an event and takes those that follow closely. True if anything changed.
-async fn burst(events: &mut Receiver<(Watched, Event)>, store: &mut Store) -> bool {
-    let Some((kind, event)) = events.recv().await else { return std::future::pending().await };
-    let mut changed = store.apply(kind, event);
+async fn burst(events: &mut Receiver<(Scope, Event)>, store: &mut Store) -> bool {
+    let Some((scope, event)) = events.recv().await else { return std::future::pending().await };
+    let mut changed = store.apply(&scope, event);
     let end = Instant::now() + BURST;
-    while let Ok(Some((kind, event))) = timeout_at(end, events.recv()).await {
-        changed |= store.apply(kind, event);
+    while let Ok(Some((scope, event))) = timeout_at(end, events.recv()).await {
+        changed |= store.apply(&scope, event);
     }
     changed
-}
-
-/// Follows a kind for ever. A failure is told, and after a while all begins anew.
-async fn keep(kind: Watched, cluster: Cluster, status: Status, events: Sender<(Watched, Event)>) {
-    let mut wait = cluster.timing.backoff_min;
-    loop {
-        let began = Instant::now();
-        let Err(trouble) = follow::follow(kind, &cluster, &status, &events).await;
-        if began.elapsed() > cluster.timing.watch {
-            wait = cluster.timing.backoff_min;
-        }
-        status.failed(kind, &trouble);
-        sleep(jittered(wait)).await;
-        wait = (wait * 2).min(cluster.timing.backoff_max);
-    }
 }

@@ -21,6 +21,7 @@ use crate::decide::credentials::Credentials;
 use crate::decide::{self, Decision};
 use crate::identity::{OwnToken, TokenKind, verify_own};
 use crate::policy::{Action, Context, Resource};
+use crate::report::Figures;
 use crate::source::issuer_keys::IssuerKeys;
 use crate::source::kubernetes;
 use crate::state::{Loaded, State};
@@ -54,6 +55,8 @@ pub struct Admin {
     pub issuers: IssuerKeys,
     /// How well the cluster is followed, where the objects are in one.
     pub cluster: Option<kubernetes::Status>,
+    /// What became of Events, where the objects are in one.
+    pub events: Option<Figures>,
     /// The memory of verified tokens.
     pub tokens: Arc<TokenCache>,
     /// Counters.
@@ -157,6 +160,7 @@ async fn metrics(Shared(admin): Shared<Admin>) -> ([(&'static str, &'static str)
         ready: admin.is_ready(),
         issuers: &issuers,
         cluster: &cluster,
+        events: admin.events.as_ref(),
         tokens: admin.tokens.figures(),
     });
     ([("content-type", "text/plain; version=0.0.4")], text)

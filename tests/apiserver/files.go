@@ -17,12 +17,24 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
+// What service accounts ask for is written down: who, which verb, and on what.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: ["system:serviceaccounts"]
+- level: None
+`
+
 // What the API server reads from files, and what clients need.
 type files struct {
 	certificate       string
 	certificateKey    string
 	serviceAccountKey string
 	tokens            string
+	auditPolicy       string
+	auditLog          string
 	ca                []byte
 }
 
@@ -34,6 +46,8 @@ func prepare(dir, server string) (files, error) {
 		certificateKey:    in("tls.key"),
 		serviceAccountKey: in("service-account.key"),
 		tokens:            in("tokens.csv"),
+		auditPolicy:       in("audit.yaml"),
+		auditLog:          in("audit.log"),
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return files, err
@@ -54,9 +68,10 @@ func prepare(dir, server string) (files, error) {
 		return files, err
 	}
 	written := map[string]string{
-		files.tokens:     fmt.Sprintf("%s,admin,admin,\"system:masters\"\n", token),
-		in("ca.crt"):     string(ca),
-		in("kubeconfig"): kubeconfig(server, ca, string(token)),
+		files.auditPolicy: auditPolicy,
+		files.tokens:      fmt.Sprintf("%s,admin,admin,\"system:masters\"\n", token),
+		in("ca.crt"):      string(ca),
+		in("kubeconfig"):  kubeconfig(server, ca, string(token)),
 	}
 	for path, text := range written {
 		if err := write(path, []byte(text)); err != nil {

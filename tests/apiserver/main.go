@@ -111,6 +111,8 @@ func arguments(options options, server, etcd string, files files) []string {
 		"--service-account-key-file=" + files.serviceAccountKey,
 		"--authorization-mode=RBAC",
 		"--token-auth-file=" + files.tokens,
+		"--audit-policy-file=" + files.auditPolicy,
+		"--audit-log-path=" + files.auditLog,
 		// Nobody is to find this server through its own Service.
 		"--endpoint-reconciler-type=none",
 		"--profiling=false",

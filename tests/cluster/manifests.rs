@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::report::Report;
 use crate::stage::Stage;
 use crate::support::api_server::ApiServer;
+use crate::support::report::Report;
 use kubectl::Kubectl;
 use rendered::{Rendered, text};
 

@@ -14,6 +14,7 @@ use crate::support::api_server::{self, ApiServer, Watches};
 pub(crate) struct Stage {
     shared: Option<Arc<ApiServer>>,
     killable: Option<ApiServer>,
+    bare: Option<Arc<ApiServer>>,
     files: Option<TempDir>,
     dir: PathBuf,
 }
@@ -25,7 +26,7 @@ impl Stage {
     pub(crate) fn new() -> Result<Self> {
         let files = tempfile::Builder::new().prefix("faas-iam-cluster-").tempdir()?;
         let dir = files.path().to_owned();
-        Ok(Self { shared: None, killable: None, files: Some(files), dir })
+        Ok(Self { shared: None, killable: None, bare: None, files: Some(files), dir })
     }
 
     /// A server with the three kinds, for all that leave it alone.
@@ -49,6 +50,23 @@ impl Stage {
             self.killable = Some(server);
         }
         self.killable.as_mut().context("no API server")
+    }
+
+    /// A server without the three kinds, until somebody defines them.
+    pub(crate) async fn bare(&mut self) -> Result<Arc<ApiServer>> {
+        if let Some(server) = &self.bare {
+            return Ok(Arc::clone(server));
+        }
+        let dir = self.folder("bare")?;
+        let server = ApiServer::start(Watches::FromMemory, &dir).await?;
+        Ok(Arc::clone(self.bare.insert(Arc::new(server))))
+    }
+
+    /// The same server with definitions that let everything pass.
+    pub(crate) async fn loose(&mut self) -> Result<Arc<ApiServer>> {
+        let server = self.bare().await?;
+        server.define_loosely().await?;
+        Ok(server)
     }
 
     /// A new folder for files of one part.

@@ -244,6 +244,7 @@ async fn a_peer_of_another_host_needs_a_token_for_reviews() -> Result<()> {
     let admin = Admin {
         state,
         cluster: None,
+        events: None,
         issuers,
         tokens: Arc::new(TokenCache::new(0)),
         metrics: Arc::default(),

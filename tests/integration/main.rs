@@ -11,9 +11,7 @@ mod exchange;
 mod function_plane;
 mod function_tokens;
 mod grpc;
-mod grpc_client;
 mod live;
-mod objects;
 mod resilience;
 mod route_matrix;
 mod route_rows;
@@ -24,3 +22,5 @@ mod issuers;
 
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::{grpc_client, objects};

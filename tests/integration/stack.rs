@@ -4,9 +4,8 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -17,7 +16,10 @@ use crate::support::envoy::{self, Addresses, Envoy};
 use crate::support::faas_iam::{FaasIam, Ports};
 use crate::support::http::{self, RawResponse};
 use crate::support::identity_provider::IdentityProvider;
+pub(crate) use crate::support::json::text;
+pub(crate) use crate::support::oauth::{FORM, exchange_form};
 use crate::support::openfaas::{OpenFaas, Recorded};
+pub(crate) use crate::support::patience::{PATIENCE, eventually};
 
 /// The gateway's own user and password.
 pub(crate) const USER: &str = "admin";
@@ -25,12 +27,6 @@ pub(crate) const PASSWORD: &str = "canary-gateway-password";
 
 /// What the identity provider calls this installation.
 pub(crate) const CLIENT_ID: &str = "openfaas";
-
-/// How long something that must come may take on a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 /// How the parts are set up.
 pub(crate) struct Setup {
@@ -239,19 +235,6 @@ impl Drop for Stack {
     }
 }
 
-/// The header of a form.
-pub(crate) const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
-
-/// The parameters of an exchange, encoded.
-pub(crate) fn exchange_form(subject_token: &str, more: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .append_pair("grant_type", GRANT_TYPE)
-        .append_pair("subject_token_type", ID_TOKEN)
-        .append_pair("subject_token", subject_token)
-        .extend_pairs(more)
-        .finish()
-}
-
 /// A Basic header value.
 pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
@@ -260,25 +243,4 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
 /// The binary under test.
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_faas-iam"))
-}
-
-/// A text in a JSON document.
-pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
-    let found = value.pointer(pointer).and_then(Value::as_str);
-    found.with_context(|| format!("no text at {pointer} of {value}"))
-}
-
-/// Tries until it succeeds; fails with the last reason when patience is over.
-pub(crate) async fn eventually<T>(
-    what: &str,
-    mut attempt: impl AsyncFnMut() -> Result<Result<T, String>>,
-) -> Result<T> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match attempt().await? {
-            Ok(value) => return Ok(value),
-            Err(last) if Instant::now() > end => bail!("{what}: not after {PATIENCE:?}; at last: {last}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
 }

@@ -132,14 +132,17 @@ fn check_responses_are_made_in_one_file() {
     assert!(!text.contains("CheckResponse::"), "neither new() nor default() has a status");
 }
 
-/// The API of the cluster is one source among others.
+/// The API of the cluster is one source among others, and where its objects' problems are told.
 #[test]
-fn kube_is_known_to_its_source_alone() {
+fn kube_is_known_to_its_source_and_to_reports_alone() {
     for (path, text) in sources("src") {
         let knows =
             code(&text).split_whitespace().any(|word| word.trim_start_matches('&').starts_with("kube::"));
         assert!(
-            !knows || path.starts_with("src/source/kubernetes") || path.ends_with("kubernetes.rs"),
+            !knows
+                || path.starts_with("src/source/kubernetes")
+                || path.starts_with("src/report")
+                || path.ends_with("kubernetes.rs"),
             "{path:?}"
         );
     }

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::report::Report;
 use crate::stage::{CLIENT_ID, DEVELOPER, REDIRECT, STRANGER, Stage, member, policy};
+use crate::support::report::Report;
 use crate::toolchain::Built;
 
 /// The name in the report.

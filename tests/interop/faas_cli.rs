@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 
 use crate::dex::Tokens;
-use crate::report::Report;
 use crate::stage::{Stage, write_private};
+use crate::support::report::Report;
 use crate::toolchain::{Built, FAAS_CLI_VERSION};
 
 /// The name in the report.

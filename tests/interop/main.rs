@@ -1,14 +1,13 @@
 //! # The other real parts: `make interop`
 //!
-//! `make test` has the real Envoy. Here are the programs that people use around it, unchanged, each
+//! `make test` has the real Envoy and the real Kubernetes API server. Here are the programs that people use around it, unchanged, each
 //! against the real `faas-iam` behind the real Envoy:
 //!
 //! - Dex, where people and machines sign in,
 //! - an OpenID client library, which verifies our tokens by our public documents,
 //! - the OpenFaaS Go SDK,
 //! - `faas-cli`,
-//! - the JWT middleware of the OpenFaaS watchdogs,
-//! - the Kubernetes API server, which for now only shows that it is there.
+//! - the JWT middleware of the OpenFaaS watchdogs.
 //!
 //! And a million generated requests are read by us and by the libraries that the gateway and the
 //! providers read with ([`oracle`]).
@@ -16,14 +15,12 @@
 //! They are built from their Go modules with a few small programs of our own (`go/`). Each part is
 //! printed as `run`, or as `skipped` with its reason, and the last line counts: the checks of the
 //! parts that ran, and the parts that were skipped.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is for a person")]
+#![expect(clippy::print_stderr, reason = "the report is for a person")]
 
 mod dex;
 mod faas_cli;
-mod kubernetes;
 mod openid;
 mod oracle;
-mod report;
 mod sdk;
 mod stage;
 mod toolchain;
@@ -36,8 +33,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use report::Report;
 use stage::Stage;
+use support::report::Report;
 use toolchain::Toolchain;
 
 #[tokio::main]
@@ -53,15 +50,7 @@ async fn run(report: &mut Report) -> Result<()> {
     let toolchain = match Toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(reason) => {
-            for part in [
-                kubernetes::PART,
-                dex::PART,
-                openid::PART,
-                sdk::PART,
-                faas_cli::PART,
-                watchdog::PART,
-                oracle::PART,
-            ] {
+            for part in [dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART, oracle::PART] {
                 report.skip(part, &reason);
             }
             return Ok(());
@@ -73,7 +62,6 @@ async fn run(report: &mut Report) -> Result<()> {
         oracle::run(report, &built).await;
         return Ok(());
     }
-    kubernetes::run(report).await;
     let built = toolchain.build(report, |_| true).await?;
     oracle::run(report, &built).await;
     let mut stage = Stage::build(&built).await?;

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 
 use crate::dex::Tokens;
-use crate::report::Report;
 use crate::stage::Stage;
+use crate::support::report::Report;
 use crate::toolchain::Built;
 
 /// The name in the report.

@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use faas_iam::policy::Action;
 use faas_iam::route::{Access, HttpRequest, Provider, Rules, Ui, resolve};
 
-use crate::report::Report;
+use crate::support::report::Report;
 use crate::toolchain::Built;
 use generate::{Generator, Sent};
 

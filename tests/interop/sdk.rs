@@ -3,8 +3,8 @@
 use anyhow::{Result, anyhow};
 
 use crate::dex::Tokens;
-use crate::report::Report;
 use crate::stage::{MACHINE, Stage};
+use crate::support::report::Report;
 use crate::toolchain::{Built, Ended};
 
 /// The name in the report.

@@ -1,7 +1,6 @@
 //! What every part meets: Dex, an OpenFaaS API in memory, `faas-iam` and Envoy.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,6 +13,8 @@ use tempfile::TempDir;
 use crate::support::envoy::{Addresses, Envoy, root};
 use crate::support::faas_iam::{FaasIam, Ports};
 use crate::support::http;
+pub(crate) use crate::support::json::member;
+pub(crate) use crate::support::objects::write_private;
 use crate::support::openfaas::OpenFaas;
 use crate::support::process::{Process, free_port, loopback, wait_for_ok};
 use crate::toolchain::Built;
@@ -148,21 +149,6 @@ impl Stage {
             .await?;
         Ok((answer.status().as_u16(), serde_json::from_str(&answer.text().await?)?))
     }
-}
-
-/// A member that is text, or else nothing.
-pub(crate) fn member<'a>(object: &'a Value, name: &str) -> &'a str {
-    object.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Writes a file that nobody else can read, and its folder.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut options = fs::File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
 }
 
 /// The text of a policy file, as it is in the project.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use tokio::process::Command;
 
-use crate::report::Report;
 use crate::support::envoy::root;
+use crate::support::report::Report;
 
 /// How long one program may take to be fetched and built.
 const BUILD_WITHIN: Duration = Duration::from_secs(1800);

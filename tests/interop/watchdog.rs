@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 
 use crate::dex::Tokens;
-use crate::report::Report;
 use crate::stage::Stage;
 use crate::support::http;
 use crate::support::process::{Process, free_port, loopback, wait_for_port};
+use crate::support::report::Report;
 use crate::toolchain::Built;
 
 /// The name in the report.

@@ -22,6 +22,9 @@ const COMPACTED_WITHIN: Duration = Duration::from_secs(15);
 /// How long a definition may take until its kind is served.
 const SERVED_WITHIN: Duration = Duration::from_secs(15);
 
+/// The kinds, as paths write them.
+const KINDS: [&str; 3] = ["jwtissuers", "policies", "roles"];
+
 /// Who owns what these tests apply.
 const FIELD_MANAGER: &str = "faas-iam-tests";
 
@@ -45,6 +48,7 @@ pub(crate) struct ApiServer {
     port: u16,
     watches: Watches,
     dir: PathBuf,
+    client: reqwest::Client,
 }
 
 /// What the server said to a request.
@@ -65,8 +69,10 @@ impl ApiServer {
         let port = free_port()?;
         let url = format!("https://127.0.0.1:{port}");
         let process = Process::start("apiserver", command(port, watches, dir)?, dir)?;
-        let mut server = Self { url, process, port, watches, dir: dir.to_owned() };
+        let (dir, client) = (dir.to_owned(), reqwest::Client::new());
+        let mut server = Self { url, process, port, watches, dir, client };
         server.wait_for_line("ready ", 0, READY_WITHIN).await?;
+        server.client = server.new_client()?;
         Ok(server)
     }
 
@@ -85,6 +91,11 @@ impl ApiServer {
         Ok(fs::read_to_string(self.file("token"))?)
     }
 
+    /// The key that signs the tokens of service accounts.
+    pub(crate) fn service_account_key(&self) -> PathBuf {
+        self.file("service-account.key")
+    }
+
     /// Stops it; watches end in order.
     pub(crate) fn stop(&mut self) {
         self.process.stop();
@@ -100,7 +111,10 @@ impl ApiServer {
         self.process.stop();
         let before = self.lines("ready ");
         self.process = Process::start("apiserver", command(self.port, self.watches, &self.dir)?, &self.dir)?;
-        self.wait_for_line("ready ", before, READY_WITHIN).await
+        self.wait_for_line("ready ", before, READY_WITHIN).await?;
+        // Without connections to the one that has ended.
+        self.client = self.new_client()?;
+        Ok(())
     }
 
     /// Makes it forget all revisions before the present one.
@@ -111,7 +125,7 @@ impl ApiServer {
     }
 
     /// A client that knows the server's certificate, and nobody's token.
-    pub(crate) fn client(&self) -> Result<reqwest::Client> {
+    fn new_client(&self) -> Result<reqwest::Client> {
         let ca = Certificate::from_pem(&fs::read(self.ca_file())?)?;
         Ok(reqwest::Client::builder()
             .tls_certs_only([ca])
@@ -129,7 +143,7 @@ impl ApiServer {
         token: Option<&str>,
         body: Option<(&str, String)>,
     ) -> Result<Answer> {
-        let mut request = self.client()?.request(method, format!("{}{target}", self.url));
+        let mut request = self.client.request(method, format!("{}{target}", self.url));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -164,12 +178,29 @@ impl ApiServer {
 
     /// Defines the three kinds, and waits until they are served.
     pub(crate) async fn define_kinds(&self) -> Result<()> {
+        self.define(|definition| definition).await
+    }
+
+    /// The same with definitions that let everything pass.
+    pub(crate) async fn define_loosely(&self) -> Result<()> {
+        let anything = serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        self.define(|mut definition| {
+            if let Some(schema) = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema") {
+                *schema = anything.clone();
+            }
+            definition
+        })
+        .await
+    }
+
+    async fn define(&self, change: impl Fn(Value) -> Value) -> Result<()> {
         const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        for kind in ["jwtissuers", "policies", "roles"] {
+        for kind in KINDS {
             let definition = fs::read_to_string(root().join(format!("tests/apiserver/crds/{kind}.yaml")))?;
+            let definition = change(serde_saphyr::from_str(&definition)?).to_string();
             self.apply(&format!("{DEFINITIONS}/{kind}.iam.openfaas.com"), &definition).await?.expect(201)?;
         }
-        for kind in ["jwtissuers", "policies", "roles"] {
+        for kind in KINDS {
             self.wait_until_served(&format!("/apis/iam.openfaas.com/v1/{kind}")).await?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The real `faas-iam serve`.
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,6 +33,7 @@ pub(crate) struct FaasIam {
     pub(crate) process: Process,
     binary: PathBuf,
     flags: Vec<String>,
+    env: Vec<(String, OsString)>,
     log_level: &'static str,
     dir: PathBuf,
 }
@@ -64,9 +66,22 @@ impl FaasIam {
         log_level: &'static str,
         dir: &Path,
     ) -> Result<Self> {
-        let process = Process::start("faas-iam", command(binary, flags, ports, log_level), dir)?;
+        Self::spawn_with(binary, flags, &[], ports, log_level, dir)
+    }
+
+    /// The same with an environment.
+    pub(crate) fn spawn_with(
+        binary: &Path,
+        flags: &[String],
+        env: &[(&str, &OsStr)],
+        ports: Ports,
+        log_level: &'static str,
+        dir: &Path,
+    ) -> Result<Self> {
+        let env: Vec<_> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let process = Process::start("faas-iam", command(binary, flags, &env, ports, log_level), dir)?;
         let (binary, flags, dir) = (binary.to_owned(), flags.to_owned(), dir.to_owned());
-        Ok(Self { ports, process, binary, flags, log_level, dir })
+        Ok(Self { ports, process, binary, flags, env, log_level, dir })
     }
 
     /// Ends it at once (SIGKILL); nothing answers on its ports until [`restart`](Self::restart).
@@ -77,7 +92,7 @@ impl FaasIam {
     /// Stops it, starts it with the same flags on the same ports, and waits until it is ready.
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.process.stop();
-        let command = command(&self.binary, &self.flags, self.ports, self.log_level);
+        let command = command(&self.binary, &self.flags, &self.env, self.ports, self.log_level);
         self.process = Process::start("faas-iam", command, &self.dir)?;
         self.wait_until_ready().await
     }
@@ -89,9 +104,16 @@ impl FaasIam {
     }
 }
 
-fn command(binary: &Path, flags: &[String], ports: Ports, log_level: &str) -> Command {
+fn command(
+    binary: &Path,
+    flags: &[String],
+    env: &[(String, OsString)],
+    ports: Ports,
+    log_level: &str,
+) -> Command {
     let mut command = Command::new(binary);
     command
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .env("RUST_LOG", log_level)
         .arg("serve")
         .args(flags)

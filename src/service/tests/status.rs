@@ -12,6 +12,7 @@ fn admin(bed: &Bed) -> Admin {
         state: Arc::clone(&bed.state),
         issuers: bed.keys.clone(),
         cluster: None,
+        events: None,
         tokens: Arc::clone(&bed.ext_authz.tokens),
         metrics: Arc::default(),
         draining: Arc::default(),

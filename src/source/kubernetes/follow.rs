@@ -11,10 +11,11 @@ use kube::core::{Request, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::store::{Event, Watched};
+use super::store::Event;
 use super::trouble::{Step, Trouble};
+use super::watched::Scope;
 use super::{Cluster, Status};
 
 /// Objects that are listed at once.
@@ -39,10 +40,10 @@ struct PageMetadata {
 
 /// Following one kind, over one connection.
 struct Follower<'a> {
-    kind: Watched,
+    scope: &'a Scope,
     cluster: &'a Cluster,
     status: &'a Status,
-    events: &'a Sender<(Watched, Event)>,
+    events: &'a Sender<(Scope, Event)>,
     client: Client,
 }
 
@@ -51,27 +52,67 @@ struct Follower<'a> {
 /// # Errors
 /// Always, in the end: what the list or the watch ended with.
 pub(super) async fn follow(
-    kind: Watched,
+    scope: &Scope,
     cluster: &Cluster,
     status: &Status,
-    events: &Sender<(Watched, Event)>,
+    events: &Sender<(Scope, Event)>,
 ) -> Result<Infallible, Trouble> {
     // A new connection each time: certificates and credentials may have been replaced.
     let client = cluster.connect().await?;
-    let follower = Follower { kind, cluster, status, events, client };
-    let version = follower.list().await?;
-    follower.watch(version).await
+    let follower = Follower { scope, cluster, status, events, client };
+    if scope.kind.may_be_absent() {
+        follower.until_served().await?;
+    }
+    let (objects, version) = follower.list().await?;
+    if status.is_listed(scope) {
+        follower.tell_all(objects).await;
+        follower.watch(version, None).await
+    } else {
+        // For the first time it counts only with a watch: whoever may list but not watch must learn of
+        // it before anything depends on it.
+        follower.watch(version, Some(objects)).await
+    }
 }
 
 // === impl Follower ===
 
 impl Follower<'_> {
-    /// Lists all, from etcd, and tells. Returns the version that the list is of.
-    async fn list(&self) -> Result<String, Trouble> {
+    /// Waits until the kind is defined. Until then there are no objects of it.
+    async fn until_served(&self) -> Result<(), Trouble> {
+        while !self.is_served().await? {
+            self.tell_all(Vec::new()).await;
+            self.status.confirmed(self.scope);
+            sleep(self.cluster.timing.absent).await;
+        }
+        Ok(())
+    }
+
+    async fn is_served(&self) -> Result<bool, Trouble> {
+        let request = http::Request::get(self.scope.group_path()).body(Vec::new());
+        let request = request.map_err(Trouble::request)?;
+        let answer = match timeout(self.cluster.timing.answer, self.client.request_text(request)).await {
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Ok(false),
+            Ok(answer) => answer.map_err(|error| self.trouble(Step::Discover, &error))?,
+            Err(_) => return Err(Trouble::silent(self.scope, self.cluster.timing.answer)),
+        };
+        let group: Value = serde_json::from_str(&answer).map_err(|error| Trouble::answer(&error))?;
+        let kinds = group.get("resources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let plural = self.scope.kind.plural();
+        Ok(kinds.iter().any(|kind| kind.get("name").and_then(Value::as_str) == Some(plural)))
+    }
+
+    /// Lists all, from etcd. Returns them with the version that the list is of.
+    async fn list(&self) -> Result<(Vec<Value>, String), Trouble> {
         let mut objects = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
+        if let Some(labels) = self.scope.kind.labels() {
+            params = params.labels(labels);
+        }
         let version = loop {
-            let request = Request::new(self.path()).list(&params).map_err(Trouble::request)?;
+            let request = Request::new(self.scope.path());
+            let metadata = self.scope.kind.is_metadata();
+            let request = if metadata { request.list_metadata(&params) } else { request.list(&params) };
+            let request = request.map_err(Trouble::request)?;
             let page = self.answer(Step::List, self.client.request_text(request)).await?;
             let page: Page = serde_json::from_str(&page).map_err(|error| Trouble::answer(&error))?;
             objects.extend(page.items.unwrap_or_default());
@@ -80,46 +121,67 @@ impl Follower<'_> {
             }
             params = params.continue_token(&page.metadata.next);
         };
-        if objects.is_empty() && !self.status.is_listed(self.kind) {
+        if objects.is_empty() && !self.status.is_listed(self.scope) {
             self.namespace_exists().await?;
         }
+        Ok((objects, version))
+    }
+
+    async fn tell_all(&self, objects: Vec<Value>) {
         self.tell(Event::Listed(objects)).await;
-        self.status.listed(self.kind);
-        Ok(version)
+        self.status.listed(self.scope);
     }
 
     /// A namespace that does not exist lists like an empty one. Who may not ask is not held up.
     async fn namespace_exists(&self) -> Result<(), Trouble> {
-        let path = format!("/api/v1/namespaces/{}", self.cluster.namespace);
+        let namespace = &self.cluster.namespace;
+        if self.scope.namespace != *namespace {
+            return Ok(());
+        }
+        let path = format!("/api/v1/namespaces/{namespace}");
         let request = http::Request::get(path).body(Vec::new()).map_err(Trouble::request)?;
         match timeout(self.cluster.timing.answer, self.client.request_text(request)).await {
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-                Err(Trouble::no_namespace(&self.cluster.namespace))
-            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(Trouble::no_namespace(namespace)),
             _ => Ok(()),
         }
     }
 
-    /// Watches from a version on. A watch that ends in good order goes on where it ended.
-    async fn watch(&self, mut version: String) -> Result<Infallible, Trouble> {
+    /// Watches from a version on. A watch that ends in good order goes on where it ended. What was
+    /// listed is told as soon as there is a watch, if it was not told before.
+    async fn watch(
+        &self,
+        mut version: String,
+        mut listed: Option<Vec<Value>>,
+    ) -> Result<Infallible, Trouble> {
         let timing = &self.cluster.timing;
         let seconds = u32::try_from(timing.watch.as_secs()).unwrap_or(u32::MAX).max(1);
-        let params = WatchParams::default().timeout(seconds);
+        let mut params = WatchParams::default().timeout(seconds);
+        if let Some(labels) = self.scope.kind.labels() {
+            params = params.labels(labels);
+        }
         let silence = timing.watch + timing.grace;
         loop {
-            let request = Request::new(self.path()).watch(&params, &version).map_err(Trouble::request)?;
+            let request = Request::new(self.scope.path());
+            let request = match self.scope.kind.is_metadata() {
+                true => request.watch_metadata(&params, &version),
+                false => request.watch(&params, &version),
+            };
+            let request = request.map_err(Trouble::request)?;
             let began = tokio::time::Instant::now();
             let opened = self.answer(Step::Watch, self.client.request_events::<Value>(request)).await?;
             let mut stream = pin!(opened);
-            self.status.confirmed(self.kind);
+            if let Some(objects) = listed.take() {
+                self.tell_all(objects).await;
+            }
+            self.status.confirmed(self.scope);
             loop {
                 let event = match timeout(silence, stream.next()).await {
-                    Err(_) => return Err(Trouble::silent(self.kind, silence)),
+                    Err(_) => return Err(Trouble::silent(self.scope, silence)),
                     Ok(None) => break,
                     Ok(Some(event)) => event.map_err(|error| self.trouble(Step::Watch, &error))?,
                 };
                 self.hear(event, &mut version).await?;
-                self.status.confirmed(self.kind);
+                self.status.confirmed(self.scope);
             }
             // A server that closes every watch at once is not asked in a tight loop.
             tokio::time::sleep_until(began + timing.backoff_min).await;
@@ -137,7 +199,7 @@ impl Follower<'_> {
             WatchEvent::Error(status) => return Err(self.trouble(Step::Watch, &kube::Error::Api(status))),
         };
         let Some(reached) = object.pointer("/metadata/resourceVersion").and_then(Value::as_str) else {
-            return Err(Trouble::no_version(self.kind));
+            return Err(Trouble::no_version(self.scope));
         };
         reached.clone_into(version);
         self.tell(if deleted { Event::Deleted(object) } else { Event::Put(object) }).await;
@@ -146,7 +208,7 @@ impl Follower<'_> {
 
     async fn tell(&self, event: Event) {
         // Nobody listens any more when the service ends, and this task with it.
-        let _ended = self.events.send((self.kind, event)).await;
+        let _ended = self.events.send((self.scope.clone(), event)).await;
     }
 
     async fn answer<T>(
@@ -156,16 +218,11 @@ impl Follower<'_> {
     ) -> Result<T, Trouble> {
         match timeout(self.cluster.timing.answer, request).await {
             Ok(answer) => answer.map_err(|error| self.trouble(step, &error)),
-            Err(_) => Err(Trouble::silent(self.kind, self.cluster.timing.answer)),
+            Err(_) => Err(Trouble::silent(self.scope, self.cluster.timing.answer)),
         }
     }
 
     fn trouble(&self, step: Step, error: &kube::Error) -> Trouble {
-        Trouble::new(step, self.kind, &self.cluster.namespace, error)
-    }
-
-    fn path(&self) -> String {
-        let (namespace, plural) = (&self.cluster.namespace, self.kind.plural());
-        format!("/apis/iam.openfaas.com/v1/namespaces/{namespace}/{plural}")
+        Trouble::new(step, self.scope, error)
     }
 }

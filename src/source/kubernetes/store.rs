@@ -1,25 +1,16 @@
 //! What is in the cluster, by kind and name: the pure part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::reduce::{Key, reduced};
+use super::watched::{Functions, Scope, Watched};
 use crate::compile::Bundle;
-use crate::crd::{self, Defaults, IAM_API_VERSION};
+use crate::crd::{self, Defaults};
 
 /// Where objects come from, in diagnostics.
 const ORIGIN: &str = "cluster";
-
-/// A kind that is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Watched {
-    /// Trusted issuers.
-    JwtIssuer,
-    /// Policies.
-    Policy,
-    /// Roles.
-    Role,
-}
 
 /// What became of the objects of a kind.
 #[derive(Debug, Clone)]
@@ -30,101 +21,137 @@ pub(super) enum Event {
     Put(Value),
     /// One is gone.
     Deleted(Value),
+    /// There may be others than those that are known.
+    Lost,
+    /// What is known is too old to be used.
+    Expired,
 }
 
-/// The objects of every kind that was listed.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Store(BTreeMap<Watched, BTreeMap<Key, Value>>);
+/// What is known.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    namespace: String,
+    functions: Option<Functions>,
+    held: BTreeMap<Scope, Held>,
+}
 
-/// Namespace and name. Where they are no texts, which no API server sends, all of the metadata.
-type Key = (String, String);
-
-// === impl Watched ===
-
-impl Watched {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::JwtIssuer, Self::Policy, Self::Role];
-
-    /// As objects write it.
-    pub const fn kind(self) -> &'static str {
-        match self {
-            Self::JwtIssuer => "JwtIssuer",
-            Self::Policy => "Policy",
-            Self::Role => "Role",
-        }
-    }
-
-    /// As paths write it.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::JwtIssuer => "jwtissuers",
-            Self::Policy => "policies",
-            Self::Role => "roles",
-        }
-    }
-
-    /// As people and permissions write it: without its group, `roles` would be another.
-    pub(super) fn resource(self) -> String {
-        format!("{}.iam.openfaas.com", self.plural())
-    }
+/// What is known of a kind in a namespace.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Held {
+    objects: BTreeMap<Key, Value>,
+    /// Whether these are all.
+    complete: bool,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Takes note of an event. True if anything differs now.
-    pub(super) fn apply(&mut self, kind: Watched, event: Event) -> bool {
-        match event {
-            Event::Listed(objects) => {
-                let all: BTreeMap<_, _> = objects.into_iter().map(|object| entry(kind, object)).collect();
-                let before = self.0.insert(kind, all);
-                before.as_ref() != self.0.get(&kind)
-            }
-            Event::Put(object) => {
-                let (key, object) = entry(kind, object);
-                let Some(all) = self.0.get_mut(&kind) else { return false };
-                let differs = all.get(&key) != Some(&object);
-                all.insert(key, object);
-                differs
-            }
-            Event::Deleted(object) => {
-                let (key, _) = entry(kind, object);
-                self.0.get_mut(&kind).is_some_and(|all| all.remove(&key).is_some())
-            }
-        }
+    pub(super) fn new(namespace: String, functions: Option<Functions>) -> Self {
+        Self { namespace, functions, held: BTreeMap::new() }
     }
 
-    /// All objects; none before every kind was listed.
+    /// What is to be followed, as far as it is known by now.
+    pub(super) fn wanted(&self) -> BTreeSet<Scope> {
+        let mut wanted: BTreeSet<_> =
+            Watched::IAM.into_iter().map(|kind| Scope::new(kind, &self.namespace)).collect();
+        if self.functions.is_some() {
+            wanted.insert(Scope::namespaces());
+        }
+        for namespace in self.function_namespaces() {
+            let of_functions = [Watched::Deployment, Watched::Function];
+            wanted.extend(of_functions.into_iter().map(|kind| Scope::new(kind, namespace)));
+        }
+        wanted
+    }
+
+    /// Takes note of an event. True if anything differs now.
+    pub(super) fn apply(&mut self, scope: &Scope, event: Event) -> bool {
+        // What a follower says that was sent away meanwhile.
+        if !self.wanted().contains(scope) {
+            return false;
+        }
+        let kind = scope.kind;
+        let changed = match event {
+            Event::Listed(objects) => {
+                let all = objects.into_iter().map(|object| reduced(kind, object));
+                let objects = all.filter_map(|(key, object)| Some((key, object?))).collect();
+                let now = Held { objects, complete: true };
+                let before = self.held.insert(scope.clone(), now);
+                before.as_ref() != self.held.get(scope)
+            }
+            Event::Put(object) => {
+                let Some(held) = self.held.get_mut(scope) else { return false };
+                match reduced(kind, object) {
+                    (key, Some(object)) if held.objects.get(&key) == Some(&object) => false,
+                    (key, Some(object)) => {
+                        held.objects.insert(key, object);
+                        true
+                    }
+                    (key, None) => held.objects.remove(&key).is_some(),
+                }
+            }
+            Event::Deleted(object) => {
+                let (key, _) = reduced(kind, object);
+                self.held.get_mut(scope).is_some_and(|held| held.objects.remove(&key).is_some())
+            }
+            Event::Lost | Event::Expired if !kind.is_of_functions() => false,
+            Event::Lost => {
+                self.held.get_mut(scope).is_some_and(|held| std::mem::replace(&mut held.complete, false))
+            }
+            Event::Expired => match self.held.get_mut(scope) {
+                Some(held) if *held != Held::default() => {
+                    *held = Held::default();
+                    true
+                }
+                _ => false,
+            },
+        };
+        if changed && kind == Watched::Namespace {
+            let wanted = self.wanted();
+            self.held.retain(|scope, _| wanted.contains(scope));
+        }
+        changed
+    }
+
+    /// All objects. None before all that everybody needs was listed: our own kinds, and where functions
+    /// declare that they want tokens, the namespaces and the functions of the default one. Another
+    /// namespace whose functions are not known is closed by itself.
     pub(super) fn bundle(&self, defaults: &Defaults) -> Option<Bundle> {
-        let mut bundle = Bundle::default();
-        for kind in Watched::ALL {
-            for object in self.0.get(&kind)?.values() {
+        let needed = |scope: &Scope| {
+            let default = self.functions.as_ref().map(|functions| &functions.default_namespace);
+            !scope.kind.is_of_functions() || Some(&scope.namespace) == default
+        };
+        if self.wanted().iter().any(|scope| needed(scope) && !self.held.contains_key(scope)) {
+            return None;
+        }
+        let mut bundle = Bundle { function_namespaces: Some(self.known_namespaces()), ..Bundle::default() };
+        for (_, held) in self.held.iter().filter(|(scope, _)| scope.kind != Watched::Namespace) {
+            for object in held.objects.values() {
                 crd::read(object.clone(), ORIGIN, defaults, &mut bundle);
             }
         }
         Some(bundle)
     }
-}
 
-/// An object with its key, reduced to what is read of it: the API server's book-keeping changes
-/// without a change of the object.
-fn entry(kind: Watched, object: Value) -> (Key, Value) {
-    let mut object = match object {
-        Value::Object(object) => object,
-        other => Map::from_iter([("spec".to_owned(), other)]),
-    };
-    object.remove("status");
-    // What was asked for, whatever the object says.
-    object.insert("apiVersion".to_owned(), IAM_API_VERSION.into());
-    object.insert("kind".to_owned(), kind.kind().into());
-    let metadata = object.remove("metadata").unwrap_or_default();
-    let text = |name: &str| metadata.get(name).and_then(Value::as_str).map(str::to_owned);
-    let key = match (text("namespace"), text("name")) {
-        (Some(namespace), Some(name)) => (namespace, name),
-        _ => (String::new(), metadata.to_string()),
-    };
-    let read = ["namespace", "name"].iter();
-    let read = read.filter_map(|name| Some(((*name).to_owned(), metadata.get(*name)?.clone())));
-    object.insert("metadata".to_owned(), Value::Object(read.collect()));
-    (key, Value::Object(object))
+    /// The namespaces that OpenFaaS has functions in.
+    fn function_namespaces(&self) -> BTreeSet<&str> {
+        let Some(functions) = &self.functions else { return BTreeSet::new() };
+        let annotated = self.held.get(&Scope::namespaces()).into_iter().flat_map(|held| held.objects.keys());
+        let mut namespaces: BTreeSet<_> = annotated.map(|(_, name)| name.as_str()).collect();
+        namespaces.insert(&functions.default_namespace);
+        namespaces.retain(|&namespace| !functions.system_namespaces.contains(namespace));
+        namespaces
+    }
+
+    /// The namespaces of which every function is known.
+    fn known_namespaces(&self) -> BTreeSet<String> {
+        let complete = |kind, namespace: &str| {
+            self.held.get(&Scope::new(kind, namespace)).is_some_and(|held| held.complete)
+        };
+        let all = self.function_namespaces().into_iter();
+        let known = all.filter(|&namespace| {
+            complete(Watched::Deployment, namespace) && complete(Watched::Function, namespace)
+        });
+        known.map(str::to_owned).collect()
+    }
 }

@@ -28,13 +28,13 @@ pub(super) struct ApiServer {
 
 #[derive(Default)]
 struct World {
-    /// By plural and name.
+    /// By folder and name.
     objects: BTreeMap<(String, String), Value>,
-    /// Every event so far, with its plural.
+    /// Every event so far, with its folder.
     log: Vec<(String, Value)>,
-    /// What lists of a plural are answered with instead.
+    /// What lists of a folder are answered with instead.
     list_status: BTreeMap<String, u16>,
-    /// Plurals whose lists are not answered.
+    /// Folders whose lists are not answered.
     held: Vec<String>,
     /// Watches from before this event are too old.
     forgotten: usize,
@@ -43,6 +43,7 @@ struct World {
     last_words: Option<Value>,
     watch_status: Option<u16>,
     no_namespace: bool,
+    has_functions: bool,
 }
 
 impl ApiServer {
@@ -79,39 +80,51 @@ impl ApiServer {
     }
 
     fn change(&self, plural: &str, name: &str, spec: Option<Value>) {
+        let kind = match plural {
+            "jwtissuers" => "JwtIssuer",
+            "policies" => "Policy",
+            _ => "Role",
+        };
+        let object = json!({
+            "apiVersion": "iam.openfaas.com/v1", "kind": kind,
+            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec,
+        });
+        self.change_in(&folder(plural), object, spec.is_none());
+    }
+
+    /// Puts an object into a folder, or takes it out.
+    pub(super) fn change_in(&self, folder: &str, mut object: Value, delete: bool) {
         self.with(|world| {
-            let kind = match plural {
-                "jwtissuers" => "JwtIssuer",
-                "policies" => "Policy",
-                _ => "Role",
-            };
-            let version = (world.log.len() + 1).to_string();
-            let metadata = json!({"name": name, "namespace": NAMESPACE, "resourceVersion": version});
-            let object =
-                json!({"apiVersion": "iam.openfaas.com/v1", "kind": kind, "metadata": metadata, "spec": spec});
-            let key = (plural.to_owned(), name.to_owned());
-            let of = match spec {
-                Some(_) => world.objects.insert(key, object.clone()).map_or("ADDED", |_| "MODIFIED"),
+            object["metadata"]["resourceVersion"] = (world.log.len() + 1).to_string().into();
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            let key = (folder.to_owned(), name);
+            let of = match (!delete).then_some(()) {
+                Some(()) => world.objects.insert(key, object.clone()).map_or("ADDED", |_| "MODIFIED"),
                 None => world.objects.remove(&key).map_or("DELETED", |_| "DELETED"),
             };
-            world.log.push((plural.to_owned(), json!({"type": of, "object": object})));
+            world.log.push((folder.to_owned(), json!({"type": of, "object": object})));
         });
     }
 
     /// Lists of the plural are answered with an error.
     pub(super) fn refuse_lists(&self, plural: &str, status: Option<u16>) {
         self.with(|world| match status {
-            Some(status) => drop(world.list_status.insert(plural.to_owned(), status)),
-            None => drop(world.list_status.remove(plural)),
+            Some(status) => drop(world.list_status.insert(folder(plural), status)),
+            None => drop(world.list_status.remove(&folder(plural))),
         });
     }
 
     pub(super) fn hold_lists(&self, plurals: &[&str]) {
-        self.with(|world| world.held = plurals.iter().map(|&plural| plural.to_owned()).collect());
+        self.with(|world| world.held = plurals.iter().map(|plural| folder(plural)).collect());
     }
 
     pub(super) fn namespace_is_missing(&self, missing: bool) {
         self.with(|world| world.no_namespace = missing);
+    }
+
+    /// Whether the kind `Function` is defined.
+    pub(super) fn has_functions(&self, has: bool) {
+        self.with(|world| world.has_functions = has);
     }
 
     /// Ends all watches, with a last message where there is one.
@@ -142,6 +155,14 @@ impl ApiServer {
     }
 }
 
+/// The path of all objects of a kind: one of our own, by its plural, or any, by the path itself.
+fn folder(plural: &str) -> String {
+    match plural.starts_with('/') {
+        true => plural.to_owned(),
+        false => format!("/apis/iam.openfaas.com/v1/namespaces/{NAMESPACE}/{plural}"),
+    }
+}
+
 fn status(code: u16) -> Response {
     let body =
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "so"});
@@ -149,9 +170,15 @@ fn status(code: u16) -> Response {
 }
 
 async fn answer(State(server): State<Arc<ApiServer>>, uri: Uri) -> Response {
-    let plural = uri.path().rsplit('/').next().unwrap().to_owned();
+    let plural = uri.path().to_owned();
     if uri.path().starts_with("/api/v1/namespaces/") {
         return status(if server.world().no_namespace { 404 } else { 403 });
+    }
+    if uri.path() == "/apis/openfaas.com/v1" {
+        return match server.world().has_functions {
+            true => Response::new(Body::from(json!({"resources": [{"name": "functions"}]}).to_string())),
+            false => status(404),
+        };
     }
     let query: BTreeMap<_, _> =
         form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();

@@ -7,13 +7,25 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+mod functions;
 
 use super::store::Event;
 use super::test_api_server::{ApiServer, NAMESPACE};
+use super::watched::Scope;
 use super::*;
 
 fn object(name: &str, spec: &Value) -> Value {
     json!({"metadata": {"name": name, "namespace": NAMESPACE, "uid": "u"}, "spec": spec})
+}
+
+fn own(kind: Watched) -> Scope {
+    Scope::new(kind, NAMESPACE)
+}
+
+fn store() -> Store {
+    Store::new(NAMESPACE.to_owned(), None)
 }
 
 fn policy(resource: &str) -> Value {
@@ -26,29 +38,30 @@ fn names(bundle: &Bundle) -> Vec<&str> {
 
 #[test]
 fn there_is_no_bundle_before_every_kind_was_listed() {
-    let mut store = Store::default();
+    let mut store = store();
     let defaults = Defaults::default();
-    assert!(!store.apply(Watched::Role, Event::Put(object("early", &json!({})))));
-    for kind in Watched::ALL {
+    assert!(!store.apply(&own(Watched::Role), Event::Put(object("early", &json!({})))));
+    for kind in Watched::IAM {
         assert_eq!(store.bundle(&defaults), None);
-        assert!(store.apply(kind, Event::Listed(Vec::new())));
+        assert!(store.apply(&own(kind), Event::Listed(Vec::new())));
     }
-    assert_eq!(store.bundle(&defaults), Some(Bundle::default()));
+    let empty = Bundle { function_namespaces: Some([].into()), ..Bundle::default() };
+    assert_eq!(store.bundle(&defaults), Some(empty), "and no function is known");
 }
 
 #[test]
 fn what_cannot_be_read_closes_itself_and_hides_nothing() {
-    let mut store = Store::default();
-    for kind in Watched::ALL {
-        store.apply(kind, Event::Listed(Vec::new()));
+    let mut store = store();
+    for kind in Watched::IAM {
+        store.apply(&own(kind), Event::Listed(Vec::new()));
     }
     let bad =
         [json!("text"), json!({"metadata": 7}), object("odd", &json!([1])), object("good", &policy("a:*"))];
-    store.apply(Watched::Policy, Event::Listed(bad.to_vec()));
+    store.apply(&own(Watched::Policy), Event::Listed(bad.to_vec()));
     let bundle = store.bundle(&Defaults::default()).unwrap();
     assert_eq!(names(&bundle), ["good", "odd"]);
     assert!(bundle.unreadable_part && bundle.diagnostics.iter().all(|d| d.origin == "cluster"));
-    assert!(!store.apply(Watched::Policy, Event::Listed(bad.into_iter().rev().collect())));
+    assert!(!store.apply(&own(Watched::Policy), Event::Listed(bad.into_iter().rev().collect())));
 }
 
 proptest! {
@@ -58,9 +71,9 @@ proptest! {
         edits in proptest::collection::vec((0..3usize, 0..4usize, proptest::option::of(0..3usize)), 0..40),
         shuffled in Just((0..12usize).collect::<Vec<_>>()).prop_shuffle(),
     ) {
-        let (mut store, mut there) = (Store::default(), std::collections::BTreeMap::new());
-        for kind in Watched::ALL {
-            store.apply(kind, Event::Listed(Vec::new()));
+        let (mut store, mut there) = (store(), std::collections::BTreeMap::new());
+        for kind in Watched::IAM {
+            store.apply(&own(kind), Event::Listed(Vec::new()));
         }
         for (kind, name, spec) in edits {
             let made = |spec: usize| object(&format!("n{name}"), &policy(&format!("s{spec}:*")));
@@ -68,12 +81,12 @@ proptest! {
                 Some(spec) => { there.insert((kind, name), made(spec)); Event::Put(made(spec)) }
                 None => { there.remove(&(kind, name)); Event::Deleted(made(0)) }
             };
-            store.apply(Watched::ALL[kind], event);
+            store.apply(&own(Watched::IAM[kind]), event);
         }
-        let mut fresh = Store::default();
-        for (k, kind) in Watched::ALL.into_iter().enumerate().rev() {
+        let mut fresh = self::store();
+        for (k, kind) in Watched::IAM.into_iter().enumerate().rev() {
             let of = |i: &usize| there.get(&(k, i % 4)).filter(|_| i / 4 == k).cloned();
-            fresh.apply(kind, Event::Listed(shuffled.iter().filter_map(of).collect()));
+            fresh.apply(&own(kind), Event::Listed(shuffled.iter().filter_map(of).collect()));
         }
         prop_assert_eq!(store.bundle(&Defaults::default()), fresh.bundle(&Defaults::default()));
     }
@@ -88,14 +101,18 @@ struct Bed {
 }
 
 async fn bed(prepare: impl FnOnce(&ApiServer)) -> Bed {
+    bed_of(Cluster::new(NAMESPACE.to_owned()), prepare).await
+}
+
+async fn bed_of(cluster: Cluster, prepare: impl FnOnce(&ApiServer)) -> Bed {
     let server = ApiServer::start().await;
     server.put("policies", "a", policy("a:*"));
     prepare(&server);
     let (status, bundles) = (Status::default(), Arc::new(Mutex::new(Vec::new())));
     let ms = Duration::from_millis;
-    let timing = Timing { backoff_min: ms(10), backoff_max: ms(50), ..Timing::default() };
+    let timing = Timing { backoff_min: ms(10), backoff_max: ms(50), absent: ms(20), ..Timing::default() };
     let kubeconfig = Some(server.kubeconfig.clone());
-    let cluster = Cluster { timing, kubeconfig, ..Cluster::new(NAMESPACE.to_owned()) };
+    let cluster = Cluster { timing, kubeconfig, ..cluster };
     let seen = Arc::clone(&bundles);
     let changed = move |bundle| seen.lock().unwrap().push(bundle);
     let task = tokio::spawn(watch(cluster, Defaults::default(), status.clone(), changed));
@@ -147,6 +164,16 @@ async fn one_slow_list_keeps_everything_back() {
     assert_eq!((bed.policies(), bed.status.age()), (None, None));
     bed.server.hold_lists(&[]);
     bed.until_policies(&["a"]).await;
+}
+
+#[tokio::test]
+async fn without_a_watch_a_first_list_is_not_in_force() {
+    let bed = bed(|server| server.refuse_watches(Some(403))).await;
+    bed.until_trouble("no permission to watch policies.iam.openfaas.com").await;
+    assert_eq!((bed.policies(), bed.status.age()), (None, None));
+    bed.server.refuse_watches(None);
+    bed.until_policies(&["a"]).await;
+    bed.until_well().await;
 }
 
 #[tokio::test]

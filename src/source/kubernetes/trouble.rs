@@ -6,25 +6,43 @@ use std::time::Duration;
 
 use kube::client::AuthError;
 
-use super::store::Watched;
+use super::watched::{Scope, Watched};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    Discover,
     List,
     Watch,
 }
 
 /// What went wrong: one line that says what to do. No token stands in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble(String);
+pub struct Trouble(String);
 
 // === impl Trouble ===
 
 impl Trouble {
-    /// What an error of the API server or of the way there means.
-    pub(super) fn new(step: Step, kind: Watched, namespace: &str, error: &kube::Error) -> Self {
-        let (resource, verb) = (kind.resource(), step.verb());
+    /// What an error of a list or watch means.
+    pub(super) fn new(step: Step, scope: &Scope, error: &kube::Error) -> Self {
+        let resource = scope.kind.resource();
+        match error {
+            kube::Error::Api(status) if status.code == 404 && Watched::IAM.contains(&scope.kind) => {
+                Self(format!(
+                    "the API server does not know {resource} (404): install the CustomResourceDefinitions of \
+                     iam.openfaas.com/v1"
+                ))
+            }
+            kube::Error::Api(status) if status.code == 410 => {
+                Self(format!("the watch of {resource} fell too far behind (410): it is listed anew"))
+            }
+            other => Self::of(step.verb(), &scope.shown(), "`list` and `watch`", other),
+        }
+    }
+
+    /// What an error of the API server or of the way there means, when something (`verb`) was to be
+    /// done to something (`place`), for which verbs are to be granted.
+    pub fn of(verb: &str, place: &str, grant: &str, error: &kube::Error) -> Self {
         Self(match error {
             kube::Error::Api(status) => match status.code {
                 401 => {
@@ -32,20 +50,14 @@ impl Trouble {
                         .to_owned()
                 }
                 403 => format!(
-                    "no permission to {verb} {resource} in the namespace `{namespace}` (403): grant `list` and \
-                     `watch` on it"
+                    "no permission to {verb} {place} (403): grant {grant} on it to the account that is used"
                 ),
-                404 => format!(
-                    "the API server does not know {resource} (404): install the CustomResourceDefinitions of \
-                     iam.openfaas.com/v1"
-                ),
-                410 => format!("the watch of {resource} fell too far behind (410): it is listed anew"),
-                code => format!("cannot {verb} {resource}: the API server says {code}: {}", status.message),
+                code => format!("cannot {verb} {place}: the API server says {code}: {}", status.message),
             },
             kube::Error::Auth(error) => return Self::credentials(error),
             other => match auth_error(other) {
                 Some(error) => return Self::credentials(error),
-                None => format!("cannot {verb} {resource}: {}", root(other)),
+                None => format!("cannot {verb} {place}: {}", root(other)),
             },
         })
     }
@@ -62,7 +74,8 @@ impl Trouble {
         Self(format!("the namespace `{namespace}` does not exist: is --namespace right?"))
     }
 
-    pub(super) fn request(error: impl fmt::Display) -> Self {
+    /// A request that cannot be sent.
+    pub fn request(error: impl fmt::Display) -> Self {
         Self(format!("the request cannot be written: {error}"))
     }
 
@@ -70,12 +83,17 @@ impl Trouble {
         Self(format!("the answer is no list of objects: is this an API server? {error}"))
     }
 
-    pub(super) fn silent(kind: Watched, limit: Duration) -> Self {
-        Self(format!("the API server said nothing of {} for {} s", kind.resource(), limit.as_secs_f64()))
+    pub(super) fn silent(scope: &Scope, limit: Duration) -> Self {
+        Self(format!("the API server said nothing of {} for {} s", scope.shown(), limit.as_secs_f64()))
     }
 
-    pub(super) fn no_version(kind: Watched) -> Self {
-        Self(format!("an event of {} has no resourceVersion", kind.resource()))
+    /// No answer came in time.
+    pub fn slow(doing: &str, limit: Duration) -> Self {
+        Self(format!("cannot {doing}: no answer for {} s", limit.as_secs_f64()))
+    }
+
+    pub(super) fn no_version(scope: &Scope) -> Self {
+        Self(format!("an event of {} has no resourceVersion", scope.kind.resource()))
     }
 
     /// What a program that gets credentials wrote may hold some.
@@ -103,6 +121,7 @@ impl fmt::Display for Trouble {
 impl Step {
     const fn verb(self) -> &'static str {
         match self {
+            Self::Discover => "look for",
             Self::List => "list",
             Self::Watch => "watch",
         }

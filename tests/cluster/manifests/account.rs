@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::installed::Service;
 use super::rendered::{Rendered, list, text, texts};
 use super::{make_account, may};
-use crate::report::Report;
 use crate::support::api_server::ApiServer;
+use crate::support::report::Report;
 
 /// Every permission of `base`: who needs which, and what for.
 const BASE: [(&str, &str, &str); 16] = [

@@ -1,19 +1,16 @@
 //! The Kubernetes API server: that it starts, keeps its state, and does what tests will ask of it.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::report::Report;
-use crate::stage::member;
-use crate::support::api_server::{ApiServer, Watches};
-
-/// The name in the report.
-pub(crate) const PART: &str = "kube-apiserver";
+use crate::namespace::Namespace;
+use crate::stage::Stage;
+use crate::support::api_server::ApiServer;
+use crate::support::json::member;
+use crate::support::report::Report;
 
 /// Where the Policy is.
 const POLICY: &str = "/apis/iam.openfaas.com/v1/namespaces/openfaas/policies/readers";
@@ -21,34 +18,19 @@ const POLICY: &str = "/apis/iam.openfaas.com/v1/namespaces/openfaas/policies/rea
 const AUDIENCE: &str = "https://gateway.example.com";
 
 /// Runs the part.
-pub(crate) async fn run(report: &mut Report) {
-    report.part(PART);
-    let files = match tempfile::Builder::new().prefix("faas-iam-apiserver-").tempdir() {
-        Ok(files) => files,
-        Err(error) => return report.fail("a folder for its files", &error.into()),
-    };
-    checks(report, files.path()).await;
-    if report.failed() {
-        eprintln!("its log is in {}", files.keep().display());
-    }
-}
-
-async fn checks(report: &mut Report, dir: &Path) {
-    let Some(mut server) = report.step("it starts", ApiServer::start(Watches::FromEtcd, dir)).await else {
-        return;
-    };
-    report.step("it defines the three kinds", server.define_kinds()).await;
-    report.step("it keeps a Policy that is applied", keeps_policy(&server)).await;
-    report.step("it refuses a Policy that its definition does not allow", refuses_policy(&server)).await;
-    report.step("it shows its keys once everybody may read them", shows_keys(&server)).await;
-    report.step("it gives tokens of service accounts for an audience", gives_tokens(&server)).await;
-    report.step("an old watch is gone after a compaction", forgets(&mut server)).await;
-    report.step("killed and started again, it has the Policy", survives(&mut server)).await;
+pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
+    let server = stage.killable().await?;
+    report.step("it keeps a Policy that is applied", keeps_policy(server)).await;
+    report.step("it refuses a Policy that its definition does not allow", refuses_policy(server)).await;
+    report.step("it shows its keys once everybody may read them", shows_keys(server)).await;
+    report.step("it gives tokens of service accounts for an audience", gives_tokens(server)).await;
+    report.step("an old watch is gone after a compaction", forgets(server)).await;
+    report.step("killed and started again, it has the Policy", survives(server)).await;
+    Ok(())
 }
 
 async fn keeps_policy(server: &ApiServer) -> Result<()> {
-    let namespace = json!({"metadata": {"name": "openfaas"}});
-    server.create("/api/v1/namespaces", &namespace).await?.expect(201)?;
+    Namespace::make(server, "openfaas").await?;
     server.apply(POLICY, &policy("readers", &json!(["Function:List"])).to_string()).await?.expect(201)?;
     has_policy(server).await
 }

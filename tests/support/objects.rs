@@ -54,8 +54,11 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
     Ok(fs::rename(&unfinished, path)?)
 }
 
-/// Writes a file that nobody else can read.
+/// Writes a file that nobody else can read, and its folder.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let mut options = fs::File::options();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)

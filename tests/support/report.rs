@@ -1,4 +1,5 @@
-//! What ran, what was skipped, and the count.
+//! What ran, what was skipped, the figures that were measured, and the count.
+#![expect(clippy::print_stdout, reason = "the report is for a person")]
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ pub(crate) struct Report {
     passed: usize,
     failed: usize,
     skipped: usize,
+    figures: Vec<(String, String)>,
+    tables: Vec<(String, Vec<String>)>,
 }
 
 // === impl Report ===
@@ -68,8 +71,29 @@ impl Report {
         }
     }
 
-    /// Prints the count.
+    /// Something that was measured. The table of all stands at the end.
+    pub(crate) fn figure(&mut self, what: impl Into<String>, value: impl Into<String>) {
+        self.figures.push((what.into(), value.into()));
+    }
+
+    /// A table of its own, which stands there, too.
+    pub(crate) fn table(&mut self, title: impl Into<String>, rows: Vec<String>) {
+        self.tables.push((title.into(), rows));
+    }
+
+    /// Prints the tables, the figures and the count.
     pub(crate) fn finish(self) -> ExitCode {
+        for (title, rows) in &self.tables {
+            println!("\n{title}");
+            rows.iter().for_each(|row| println!("  {row}"));
+        }
+        let width = self.figures.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
+        if width > 0 {
+            println!("\nfigures");
+        }
+        for (what, value) in &self.figures {
+            println!("  {what:<width$}  {value}");
+        }
         println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
         if self.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
