@@ -7,6 +7,7 @@ mod kubectl;
 mod pods;
 mod references;
 mod rendered;
+mod used;
 
 use std::collections::BTreeMap;
 
@@ -15,10 +16,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
-use crate::support::api_server::ApiServer;
+use crate::support::api_server::{ApiServer, Watches};
+use crate::support::json::text;
 use crate::support::report::Report;
 use kubectl::Kubectl;
-use rendered::{Rendered, text};
+use rendered::Rendered;
 
 /// What can be applied to this cluster, in this order. `istio` needs the kinds of Istio: `make interop`
 /// validates it.
@@ -35,8 +37,9 @@ const APPLIED: [&str; 7] = [
 /// Runs the part.
 pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
     let dir = stage.folder("manifests")?;
-    let server = stage.shared().await?;
-    let server: &ApiServer = &server;
+    // One of its own: the manifests have fixed names.
+    let server = &ApiServer::start(Watches::FromMemory, &dir).await?;
+    server.define_kinds().await?;
     let kubectl = Kubectl::find(server, &dir)?;
     prepare(server).await?;
 
@@ -59,6 +62,10 @@ pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
         }
     }
     account::without_each(server, base, &dir, report).await;
+    let declared = set("manifests/examples/installation")?;
+    report
+        .step("each permission is used, and no other asked for", used::check(server, base, declared, &dir))
+        .await;
     let sidecar = set("manifests/sidecar")?;
     report.step("beside Envoy, over a Unix socket", installed::sidecar(server, sidecar, &dir)).await;
     let front = set("manifests/front")?;

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::installed::Service;
-use super::rendered::{Rendered, list, text, texts};
+use super::rendered::{Rendered, list, texts};
 use super::{make_account, may};
 use crate::support::api_server::ApiServer;
+use crate::support::json::text;
+use crate::support::patience::eventually;
 use crate::support::report::Report;
 
 /// Every permission of `base`: who needs which, and what for.
@@ -49,8 +50,11 @@ const DECLARED: [(&str, &str, &str); 6] = [
     ("faas-iam-functions", "watch", "functions.openfaas.com"),
 ];
 
-/// How long the service may take to say what is missing.
-const SAID_WITHIN: Duration = Duration::from_secs(20);
+/// All that `base` and `declared` grant together.
+pub(crate) fn permissions() -> BTreeSet<(String, String)> {
+    let all = BASE.iter().chain(&DECLARED);
+    all.map(|(_, verb, what)| ((*verb).to_owned(), (*what).to_owned())).collect()
+}
 
 /// The rules of the rendered sets are exactly those, and each is bound to the service's account alone.
 pub(crate) fn rules(sets: &BTreeMap<&str, Rendered>) -> Result<()> {
@@ -131,12 +135,12 @@ pub(crate) async fn syncs(server: &ApiServer, base: &Rendered, dir: &Path) -> Re
     Ok(())
 }
 
-/// Without one of the verbs by which it reads its objects, the service says which. Without `list` it
-/// never becomes ready.
+/// Without one of the verbs by which it reads its objects, the service never becomes ready, and says
+/// which.
 pub(crate) async fn without_each(server: &ApiServer, base: &Rendered, dir: &Path, report: &mut Report) {
     for resource in ["jwtissuers", "policies", "roles"] {
         for verb in ["list", "watch"] {
-            let check = format!("without `{verb}` on {resource} it says so");
+            let check = format!("without `{verb}` on {resource} it is not ready, and says so");
             report.step(&check, without(server, base, dir, verb, resource)).await;
         }
     }
@@ -149,18 +153,14 @@ async fn without(server: &ApiServer, base: &Rendered, dir: &Path, verb: &str, re
     make_account(server, &account, &rules.into()).await?;
     let mut service = Service::start(server, base, &account, &dir.join(&account)).await?;
     let missing = format!("no permission to {verb} {resource}.iam.openfaas.com in the namespace `openfaas`");
-    let end = Instant::now() + SAID_WITHIN;
-    while !service.process.output().contains(&missing) {
+    eventually(&format!("it says `{missing}`"), async || {
         service.process.check_running()?;
-        if Instant::now() > end {
-            bail!("it did not say `{missing}`: {}", service.process.output());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    if verb == "list" {
-        let ready = service.ready().await?;
-        ensure!(ready.0 == 503 && ready.1.contains(&missing), "{ready:?}");
-    }
+        let said = service.process.output();
+        Ok(if said.contains(&missing) { Ok(()) } else { Err(said) })
+    })
+    .await?;
+    let (status, said) = service.ready().await?;
+    ensure!(status == 503 && said.contains(&missing), "{status} {said}");
     Ok(())
 }
 

@@ -8,8 +8,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use expect_test::expect_file;
 
-use super::rendered::{Rendered, list, text, texts};
+use super::rendered::{Rendered, list, texts};
 use crate::support::envoy::{self, Addresses, root};
+use crate::support::json::text;
 use crate::support::process::Process;
 
 /// Where the pods have their file.

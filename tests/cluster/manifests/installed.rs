@@ -5,7 +5,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
@@ -13,12 +12,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::envoy_files::localised;
-use super::rendered::{Rendered, list, text, texts};
+use super::rendered::{Rendered, list, texts};
 use crate::support::api_server::ApiServer;
 use crate::support::envoy::{Addresses, Envoy};
 use crate::support::faas_iam::Ports;
 use crate::support::http;
+use crate::support::json::text;
 use crate::support::openfaas::OpenFaas;
+use crate::support::patience::{PATIENCE, eventually};
 use crate::support::process::{Process, wait_for_ok};
 
 /// The gateway's own user and password.
@@ -27,8 +28,6 @@ const PASSWORD: &str = "only-faas-iam-knows-this";
 
 /// Where the pods have the socket between Envoy and the service.
 const SOCKET: &str = "/run/faas-iam/grpc.sock";
-
-const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running `faas-iam`, as in its container.
 #[derive(Debug)]
@@ -69,7 +68,7 @@ impl Service {
     /// Waits until `/readyz` says so.
     pub(crate) async fn wait_until_ready(&mut self) -> Result<()> {
         let url = format!("http://{}/readyz", self.ports.admin);
-        wait_for_ok(&mut self.process, &url, READY_WITHIN).await
+        wait_for_ok(&mut self.process, &url, PATIENCE).await
     }
 
     /// What `/readyz` says.
@@ -162,12 +161,11 @@ pub(crate) async fn sidecar(server: &ApiServer, set: &Rendered, dir: &Path) -> R
     ensure!(closed.status == 503, "{} while nobody decides", closed.status);
     let mut service = Service::start(server, set, "faas-iam", &dir).await?;
     service.wait_until_ready().await?;
-    let end = Instant::now() + READY_WITHIN;
-    while http::request(clients, "GET", "/healthz", &[], b"").await?.status != 200 {
-        ensure!(Instant::now() < end, "still closed");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
+    eventually("Envoy goes on", async || {
+        let answer = http::request(clients, "GET", "/healthz", &[], b"").await?;
+        Ok(if answer.status == 200 { Ok(()) } else { Err(answer.text()) })
+    })
+    .await
 }
 
 /// What goes through, and what is refused, wherever Envoy is.
@@ -210,24 +208,24 @@ pub(crate) async fn front(server: &ApiServer, set: &Rendered, dir: &Path) -> Res
     let credentials = |password: &str| format!("Basic {}", STANDARD.encode(format!("{USER}:{password}")));
     let right = credentials(PASSWORD);
     let alert = json!({"alerts": [{"labels": {"function_name": "hello.openfaas-fn"}}]}).to_string();
-    let send = async |method: &str, target: &str, authorization: &str| {
+    let send = async |method: &str, target: &str, authorization: &str, body: &str| {
         gateway.reset();
         let headers = [("Authorization", authorization), ("Content-Type", "application/json")];
-        let answer = http::request(clients, method, target, &headers, alert.as_bytes()).await?;
+        let answer = http::request(clients, method, target, &headers, body.as_bytes()).await?;
         anyhow::Ok((answer.status, gateway.recorded()))
     };
-    let (_, passed) = send("POST", "/system/alert", &right).await?;
+    let (_, passed) = send("POST", "/system/alert", &right, &alert).await?;
     ensure!(passed.len() == 1, "an alert did not get through");
     ensure!(passed.iter().all(|request| request.body == alert.as_bytes()), "{passed:?}");
-    for (method, target, authorization) in [
-        ("POST", "/system/alert", credentials("guessed").as_str()),
-        ("POST", "/system/secrets", &right),
-        ("GET", "/system/functions", &right),
-        ("GET", "/system/namespaces", &right),
-        ("POST", "/system/alert/", &right),
-        ("POST", "/system/alert/../functions", &right),
+    for (method, target, authorization, body) in [
+        ("POST", "/system/alert", credentials("guessed").as_str(), alert.as_str()),
+        ("POST", "/system/secrets", &right, r#"{"name":"s"}"#),
+        ("GET", "/system/functions", &right, ""),
+        ("GET", "/system/namespaces", &right, ""),
+        ("POST", "/system/alert/", &right, &alert),
+        ("POST", "/system/alert/../secrets", &right, r#"{"name":"s"}"#),
     ] {
-        let (status, passed) = send(method, target, authorization).await?;
+        let (status, passed) = send(method, target, authorization, body).await?;
         ensure!(matches!(status, 401 | 404) && passed.is_empty(), "{method} {target}: {status} {passed:?}");
     }
     Ok(())

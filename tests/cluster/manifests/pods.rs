@@ -7,8 +7,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::make;
-use super::rendered::{Rendered, list, text};
+use super::rendered::{Rendered, list};
 use crate::support::api_server::{Answer, ApiServer};
+use crate::support::json::text;
 
 /// A namespace where the API server holds pods to the strictest of the Pod Security Standards.
 const NAMESPACE: &str = "restricted";

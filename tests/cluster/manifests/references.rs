@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::rendered::{Rendered, list, text};
+use super::rendered::{Rendered, list};
+use crate::support::json::text;
 
 /// The value of the label `app` of the pods that the OpenFaaS chart makes.
 const OF_OPENFAAS: [&str; 5] = ["gateway", "nats", "queue-worker", "prometheus", "alertmanager"];

@@ -3,6 +3,8 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use crate::support::json::text;
+
 /// The objects of a set.
 #[derive(Debug)]
 pub(crate) struct Rendered(Vec<Value>);
@@ -43,11 +45,6 @@ impl Rendered {
         let mut containers = list(deployment, "/spec/template/spec/containers");
         containers.find(|container| container.get("name").is_some_and(|n| n == name)).context("no container")
     }
-}
-
-/// A text in an object.
-pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> Result<&'a str> {
-    object.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer} in {object}"))
 }
 
 /// The items of a list in an object, which may be missing.
