@@ -99,8 +99,9 @@ $(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod test
 
 # What cannot be built is a failure in the report, not the end of it. Without Go, each part is printed
 # and counted as skipped.
-interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, and Go's reading of requests
+interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, istioctl, and Go's reading of requests
 	@$(FIND_GO); \
+	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
 	GO="$$go" $(CARGO) test --locked --all-features --test interop
 
 $(OWN_GO):

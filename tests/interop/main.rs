@@ -7,6 +7,7 @@
 //! - an OpenID client library, which verifies our tokens by our public documents,
 //! - the OpenFaaS Go SDK,
 //! - `faas-cli`,
+//! - `istioctl`, for the manifests of a mesh,
 //! - the JWT middleware of the OpenFaaS watchdogs.
 //!
 //! And a million generated requests are read by us and by the libraries that the gateway and the
@@ -19,6 +20,7 @@
 
 mod dex;
 mod faas_cli;
+mod istio;
 mod openid;
 mod oracle;
 mod sdk;
@@ -50,7 +52,15 @@ async fn run(report: &mut Report) -> Result<()> {
     let toolchain = match Toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(reason) => {
-            for part in [dex::PART, openid::PART, sdk::PART, faas_cli::PART, watchdog::PART, oracle::PART] {
+            for part in [
+                dex::PART,
+                openid::PART,
+                sdk::PART,
+                faas_cli::PART,
+                watchdog::PART,
+                oracle::PART,
+                istio::PART,
+            ] {
                 report.skip(part, &reason);
             }
             return Ok(());
@@ -62,8 +72,14 @@ async fn run(report: &mut Report) -> Result<()> {
         oracle::run(report, &built).await;
         return Ok(());
     }
+    if std::env::args().skip(1).any(|part| part == "istio") {
+        let built = toolchain.build(report, istio::needs).await?;
+        istio::run(report, &built).await;
+        return Ok(());
+    }
     let built = toolchain.build(report, |_| true).await?;
     oracle::run(report, &built).await;
+    istio::run(report, &built).await;
     let mut stage = Stage::build(&built).await?;
     let checked = parts(report, &stage, &built).await;
     if checked.is_err() || report.failed() {

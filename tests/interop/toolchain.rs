@@ -22,7 +22,7 @@ const RUN_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) const FAAS_CLI_VERSION: &str = "0.13.14";
 
 /// What is built: the program, its module's folder beside this file, and its package.
-const PROGRAMS: [(&str, &str, &str); 7] = [
+const PROGRAMS: [(&str, &str, &str); 9] = [
     ("dex", "go", "./dex"),
     ("signin", "go", "./signin"),
     ("verify", "go", "./verify"),
@@ -30,6 +30,8 @@ const PROGRAMS: [(&str, &str, &str); 7] = [
     ("watchdog", "go", "./watchdog"),
     ("oracle", "go", "./oracle"),
     ("faas-cli", "faas-cli", "github.com/openfaas/faas-cli"),
+    ("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
+    ("meshconfig", "istio", "./meshconfig"),
 ];
 
 /// The `go` command.

@@ -310,6 +310,13 @@ pub(crate) fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The `kubectl` that is built beside it.
+pub(crate) fn kubectl() -> Result<PathBuf> {
+    let path = binary()?.with_file_name("kubectl");
+    ensure!(path.is_file(), "no kubectl: run `make apiserver`");
+    Ok(path)
+}
+
 /// The version of Kubernetes that is linked.
 fn version() -> Result<&'static str> {
     let required = include_str!("../apiserver/go.mod").lines();

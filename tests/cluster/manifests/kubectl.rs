@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -23,9 +23,7 @@ pub(crate) struct Kubectl {
 impl Kubectl {
     /// The one that `make apiserver` builds beside the API server.
     pub(crate) fn find(server: &ApiServer, dir: &Path) -> Result<Self> {
-        let binary = api_server::binary()?.with_file_name("kubectl");
-        ensure!(binary.is_file(), "no kubectl: run `make apiserver`");
-        Ok(Self { binary, kubeconfig: server.kubeconfig(), home: dir.join("home") })
+        Ok(Self { binary: api_server::kubectl()?, kubeconfig: server.kubeconfig(), home: dir.join("home") })
     }
 
     /// Runs it in the root of the project; what it printed.
