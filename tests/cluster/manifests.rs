@@ -31,7 +31,7 @@ const APPLIED: [&str; 7] = [
     "manifests/network-policy",
     "manifests/front",
     "manifests/examples",
-    "manifests/examples/installation",
+    "manifests/installation",
 ];
 
 /// Runs the part.
@@ -62,7 +62,7 @@ pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
         }
     }
     account::without_each(server, base, &dir, report).await;
-    let declared = set("manifests/examples/installation")?;
+    let declared = set("manifests/installation")?;
     report
         .step("each permission is used, and no other asked for", used::check(server, base, declared, &dir))
         .await;
@@ -113,7 +113,7 @@ async fn apply_twice(server: &ApiServer, kubectl: &Kubectl, name: &str) -> Resul
     } else {
         let refused = kubectl.run(&apply).await.err().context("applied at the second try")?.to_string();
         ensure!(refused.contains("with \"helm\""), "{refused}");
-        ensure!(["manifests/front", "manifests/examples/installation"].contains(&name), "{refused}");
+        ensure!(["manifests/front", "manifests/installation"].contains(&name), "{refused}");
         &["--force-conflicts"]
     };
     let apply: Vec<&str> = apply.iter().chain(force).copied().collect();

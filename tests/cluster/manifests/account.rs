@@ -65,7 +65,7 @@ pub(crate) fn rules(sets: &BTreeMap<&str, Rendered>) -> Result<()> {
     for (name, set) in sets {
         let expected = match *name {
             "manifests/network-policy" | "manifests/examples" => &BTreeSet::new(),
-            "manifests/examples/installation" => &with_declared,
+            "manifests/installation" => &with_declared,
             _ => &base,
         };
         let granted = granted(set)?;
