@@ -139,12 +139,14 @@ pub async fn watch(
     let (sender, mut events) = mpsc::channel(WAITING);
     let mut store = Store::new(cluster.namespace.clone(), cluster.functions.clone());
     let mut followers = Followers::new(cluster, status, sender);
+    let mut begun = false;
     loop {
         followers.set(&store.wanted());
         tokio::select! {
             more = burst(&mut events, &mut store) => {
-                let bundle = store.bundle(&defaults);
-                if let Some(bundle) = bundle.filter(|_| more) {
+                begun |= store.has_heard_of_all();
+                let bundle = if more && begun { store.bundle(&defaults) } else { None };
+                if let Some(bundle) = bundle {
                     changed(bundle);
                 }
             }

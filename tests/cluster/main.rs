@@ -14,9 +14,12 @@ mod account;
 mod api_server;
 mod bad_input;
 mod enforced;
+mod events;
 mod figures;
+mod functions;
 mod invalid;
 mod namespace;
+mod permissions;
 mod service;
 mod stage;
 mod tenants;
@@ -44,6 +47,8 @@ const PARTS: &[(&str, Part)] = &[
     ("tokens", |stage, report| Box::pin(tokens::run(stage, report))),
     ("bad-input", |stage, report| Box::pin(bad_input::run(stage, report))),
     ("invalid", |stage, report| Box::pin(invalid::run(stage, report))),
+    ("functions", |stage, report| Box::pin(functions::run(stage, report))),
+    ("events", |stage, report| Box::pin(events::run(stage, report))),
     ("tenants", |stage, report| Box::pin(tenants::run(stage, report))),
 ];
 
