@@ -13,10 +13,13 @@ mod access;
 mod account;
 mod api_server;
 mod bad_input;
+mod churn;
 mod enforced;
 mod figures;
 mod invalid;
+mod many;
 mod namespace;
+mod outage;
 mod service;
 mod stage;
 mod tenants;
@@ -45,6 +48,9 @@ const PARTS: &[(&str, Part)] = &[
     ("bad-input", |stage, report| Box::pin(bad_input::run(stage, report))),
     ("invalid", |stage, report| Box::pin(invalid::run(stage, report))),
     ("tenants", |stage, report| Box::pin(tenants::run(stage, report))),
+    ("churn", |stage, report| Box::pin(churn::run(stage, report))),
+    ("outage", |stage, report| Box::pin(outage::run(stage, report))),
+    ("many", |stage, report| Box::pin(many::run(stage, report))),
 ];
 
 #[tokio::main]
