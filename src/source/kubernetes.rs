@@ -32,6 +32,7 @@ use trouble::Trouble;
 use super::issuer_keys::jittered;
 use crate::compile::Bundle;
 use crate::crd::Defaults;
+use crate::state::aside;
 
 /// A burst of events gives one bundle: it waits this long for more of them.
 const BURST: Duration = Duration::from_millis(20);
@@ -127,7 +128,7 @@ pub async fn watch(
     loop {
         tokio::select! {
             more = burst(&mut events, &mut store) => {
-                let bundle = store.bundle(&defaults);
+                let bundle = aside(|| store.bundle(&defaults));
                 if let Some(bundle) = bundle.filter(|_| more) {
                     changed(bundle);
                 }
