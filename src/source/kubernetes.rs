@@ -41,6 +41,7 @@ pub use watched::{Functions, Watched};
 
 use crate::compile::Bundle;
 use crate::crd::Defaults;
+use crate::state::aside;
 
 /// A burst of events gives one bundle: it waits this long for more of them.
 const BURST: Duration = Duration::from_millis(20);
@@ -145,7 +146,7 @@ pub async fn watch(
         tokio::select! {
             more = burst(&mut events, &mut store) => {
                 begun |= store.has_heard_of_all();
-                let bundle = if more && begun { store.bundle(&defaults) } else { None };
+                let bundle = if more && begun { aside(|| store.bundle(&defaults)) } else { None };
                 if let Some(bundle) = bundle {
                     changed(bundle);
                 }

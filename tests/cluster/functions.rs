@@ -100,10 +100,8 @@ impl Bench<'_> {
         self.service.until_unready(&deployments).await?;
         ensure!(self.status(DEFAULT, "any").await? == 503, "a decision was made");
         self.account.allow("namespaces", &namespaces()).await?;
-        let mut only_list = declared();
-        for rule in only_list.as_array_mut().into_iter().flatten() {
-            rule["verbs"] = json!(["list"]);
-        }
+        let only_list = json!([{"apiGroups": ["apps", "openfaas.com"], "verbs": ["list"],
+                                "resources": ["deployments", "functions"]}]);
         self.account.allow_in(DEFAULT, "declared", &only_list).await?;
         let watch = format!("no permission to watch deployments.apps in the namespace `{DEFAULT}` (403)");
         self.service.until_unready(&watch).await?;
@@ -192,21 +190,23 @@ impl Bench<'_> {
         let at = format!("{definitions}/functions.openfaas.com");
         self.server.apply(&at, &definition.to_string()).await?.expect(201)?;
         self.put(DEFAULT, "described", None).await?;
-        let function = json!({
-            "apiVersion": "openfaas.com/v1", "kind": "Function", "metadata": {"name": "described"},
-            "spec": {"name": "described", "image": "example.com/function:1", "environment": {"jwt_auth": "true"}},
-        });
+        let function = |jwt_auth: &str| {
+            let environment = json!({"jwt_auth": jwt_auth});
+            let spec =
+                json!({"name": "described", "image": "example.com/function:1", "environment": environment});
+            let metadata = json!({"name": "described"});
+            json!({"apiVersion": "openfaas.com/v1", "kind": "Function", "metadata": metadata, "spec": spec})
+                .to_string()
+        };
         let at = format!("/apis/openfaas.com/v1/namespaces/{DEFAULT}/functions/described");
         eventually("the kind is served", async || {
-            let answer = self.server.apply(&at, &function.to_string()).await?;
+            let answer = self.server.apply(&at, &function("true")).await?;
             Ok(answer.expect(201).map(drop).map_err(|error| error.to_string()))
         })
         .await?;
         self.until(DEFAULT, "described", 401).await?;
         // Once it is followed, a change is in force at once.
-        let mut edited = function;
-        edited["spec"]["environment"]["jwt_auth"] = json!("false");
-        self.server.apply(&at, &edited.to_string()).await?.expect(201)?;
+        self.server.apply(&at, &function("false")).await?.expect(201)?;
         self.until(DEFAULT, "described", 200).await
     }
 

@@ -13,12 +13,15 @@ mod access;
 mod account;
 mod api_server;
 mod bad_input;
+mod churn;
 mod enforced;
 mod events;
 mod figures;
 mod functions;
 mod invalid;
+mod many;
 mod namespace;
+mod outage;
 mod permissions;
 mod service;
 mod stage;
@@ -50,6 +53,9 @@ const PARTS: &[(&str, Part)] = &[
     ("functions", |stage, report| Box::pin(functions::run(stage, report))),
     ("events", |stage, report| Box::pin(events::run(stage, report))),
     ("tenants", |stage, report| Box::pin(tenants::run(stage, report))),
+    ("churn", |stage, report| Box::pin(churn::run(stage, report))),
+    ("outage", |stage, report| Box::pin(outage::run(stage, report))),
+    ("many", |stage, report| Box::pin(many::run(stage, report))),
 ];
 
 #[tokio::main]

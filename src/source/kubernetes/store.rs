@@ -95,14 +95,11 @@ impl Store {
                 self.held.get_mut(scope).is_some_and(|held| held.objects.remove(&key).is_some())
             }
             Event::Lost | Event::Expired if !kind.is_of_functions() => false,
-            Event::Lost => match self.held.get_mut(scope) {
-                Some(held) => std::mem::replace(&mut held.complete, false),
-                None if self.is_needed(scope) => false,
-                None => {
-                    self.held.insert(scope.clone(), Held::default());
-                    true
-                }
-            },
+            Event::Lost if self.held.contains_key(scope) => {
+                self.held.get_mut(scope).is_some_and(|held| std::mem::replace(&mut held.complete, false))
+            }
+            Event::Lost if self.is_needed(scope) => false,
+            Event::Lost => self.held.insert(scope.clone(), Held::default()).is_none(),
             Event::Expired => match self.held.get_mut(scope) {
                 Some(held) if *held != Held::default() => {
                     *held = Held::default();
