@@ -21,7 +21,7 @@ mod trouble;
 mod watched;
 
 #[cfg(test)]
-mod test_api_server;
+pub(crate) mod test_api_server;
 #[cfg(test)]
 mod tests;
 

@@ -150,7 +150,7 @@ impl Bench<'_> {
 
     async fn taken_over(&self, replicas: &mut [Option<Service>]) -> Result<Duration> {
         for replica in replicas.iter_mut() {
-            if let Some(service) = replica.as_mut().filter(|_| true)
+            if let Some(service) = replica
                 && leads(service).await?
             {
                 service.faas_iam.kill();
