@@ -29,9 +29,10 @@ use lease::Lease;
 use ledger::{Ledger, Work};
 use problem::{Problem, ProblemId, problems};
 
-/// How often it is looked whether there is something to tell.
+/// How often it is looked whether there is something to tell, and how long a batch of Events is apart
+/// from the next: the API server has other things to do.
 const LOOK: Duration = Duration::from_millis(500);
-/// How many Events are written at once; then the Lease is looked after.
+/// How many Events are written in a row; then the Lease is looked after.
 const BATCH: usize = 20;
 /// The wait after a first failure; it doubles with each further one.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -95,11 +96,10 @@ pub async fn run(reporter: Reporter, stop: CancellationToken) -> anyhow::Result<
     let mut lease = Lease::new(&reporter.cluster.namespace, &reporter.instance);
     stop.run_until_cancelled(reporter.work(&mut lease)).await;
     reporter.figures.0.leads.store(false, Ordering::Relaxed);
-    if lease.is_held()
-        && let Ok(api) = Api::connect(&reporter.cluster).await
-    {
+    if lease.is_held() {
+        let release = async { lease.release(&Api::connect(&reporter.cluster).await?).await };
         // Where it fails, it expires.
-        let _released = timeout(RELEASE, lease.release(&api)).await;
+        let _released = timeout(RELEASE, release).await;
     }
     Ok(())
 }
@@ -140,23 +140,17 @@ impl Reporter {
             if self.figures.0.leads.swap(held, Ordering::Relaxed) != held {
                 tracing::info!(held, "the Lease of those who write Events");
             }
-            let mut idle = true;
-            match self.present() {
-                Some(present) if held => {
-                    let due = ledger.due(&present, Instant::now());
-                    for work in due.into_iter().take(BATCH) {
-                        self.write(&api, &work).await?;
-                        ledger.done(work, Instant::now());
-                        idle = false;
-                    }
+            if !held {
+                ledger.forget();
+            } else if let Some(present) = self.present() {
+                let due = ledger.due(&present, Instant::now());
+                for work in due.into_iter().take(BATCH) {
+                    self.write(&api, &work).await?;
+                    ledger.done(work, Instant::now());
                 }
-                Some(_) => ledger.forget(),
-                None => {}
             }
             *wait = BACKOFF_MIN;
-            if idle {
-                sleep(LOOK).await;
-            }
+            sleep(LOOK).await;
         }
     }
 

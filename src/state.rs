@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::compile::{Bundle, Diagnostic, Federation, IssuerKeys, Snapshot, compile_with};
@@ -90,30 +91,36 @@ impl State {
 
     /// Replaces all objects. True if anything changed.
     pub fn publish_objects(&self, bundle: Bundle) -> bool {
-        let mut inputs = self.inputs();
-        if inputs.bundle.as_ref() == Some(&bundle) {
-            return false;
-        }
-        inputs.bundle = Some(bundle);
-        self.rebuild(&inputs);
-        true
+        aside(|| {
+            let mut inputs = self.inputs();
+            if inputs.bundle.as_ref() == Some(&bundle) {
+                return false;
+            }
+            inputs.bundle = Some(bundle);
+            self.rebuild(&inputs);
+            true
+        })
     }
 
     /// Replaces the keys of one issuer; none where there are none to trust.
     pub fn publish_keys(&self, iss: String, keys: Option<Arc<KeySet>>) {
-        let mut inputs = self.inputs();
-        match keys {
-            Some(keys) => inputs.keys.insert(iss, keys),
-            None => inputs.keys.remove(&iss),
-        };
-        self.rebuild(&inputs);
+        aside(|| {
+            let mut inputs = self.inputs();
+            match keys {
+                Some(keys) => inputs.keys.insert(iss, keys),
+                None => inputs.keys.remove(&iss),
+            };
+            self.rebuild(&inputs);
+        });
     }
 
     /// Replaces our own keys.
     pub fn publish_signing(&self, signing: Arc<SigningKeys>) {
-        let mut inputs = self.inputs();
-        inputs.signing = signing;
-        self.rebuild(&inputs);
+        aside(|| {
+            let mut inputs = self.inputs();
+            inputs.signing = signing;
+            self.rebuild(&inputs);
+        });
     }
 
     fn rebuild(&self, inputs: &Inputs) {
@@ -133,5 +140,14 @@ impl State {
     /// Every writer replaces a field as a whole, so inputs are sound even after a panic.
     fn inputs(&self) -> MutexGuard<'_, Inputs> {
         self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does what takes long with many objects. Where tasks share threads, those that answer requests go on
+/// on another one meanwhile.
+pub fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }

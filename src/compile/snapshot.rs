@@ -41,10 +41,10 @@ pub(super) enum KnownFunctions {
     Everywhere,
 }
 
-/// How many objects of each kind a snapshot holds.
+/// How many objects of each kind there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// JwtIssuers that can be read.
+    /// JwtIssuers, unreadable ones included.
     pub issuers: usize,
     /// Policies.
     pub policies: usize,

@@ -17,8 +17,10 @@ use crate::token::oauth;
 use crate::transport::http::{ExchangeFailure, TokenService as _};
 use crate::transport::now;
 
+mod mounted;
 mod providers;
 mod rotation;
+mod staleness;
 mod status;
 
 const OURS: &str = "https://gw.example.com";
@@ -94,18 +96,8 @@ impl Bed {
         self.exchange.exchange(parameters, None).map(|success| success.access_token)
     }
 
-    /// The HTTP status of a call of the API with one of our tokens; 0 if it is allowed.
     async fn check(&self, token: &str) -> i32 {
-        let http = HttpRequest {
-            method: "GET".into(),
-            path: "/system/functions?namespace=dev".into(),
-            headers: [("authorization".to_owned(), format!("Bearer {token}"))].into(),
-            ..HttpRequest::default()
-        };
-        let request = Request { http: Some(http), ..Request::default() };
-        let attributes = AttributeContext { request: Some(request), ..AttributeContext::default() };
-        let request = CheckRequest { attributes: Some(attributes) };
-        self.ext_authz.check(tonic::Request::new(request)).await.unwrap().into_inner().status.unwrap().code
+        check(&self.ext_authz, token).await
     }
 
     /// Until the keys of so many issuers are in force.
@@ -122,6 +114,20 @@ impl Bed {
         }
         panic!("{:?}", self.keys.status());
     }
+}
+
+/// The code in the status of a call of the API with one of our tokens; 0 if it is allowed.
+async fn check(ext_authz: &ExtAuthz, token: &str) -> i32 {
+    let http = HttpRequest {
+        method: "GET".into(),
+        path: "/system/functions?namespace=dev".into(),
+        headers: [("authorization".to_owned(), format!("Bearer {token}"))].into(),
+        ..HttpRequest::default()
+    };
+    let request = Request { http: Some(http), ..Request::default() };
+    let attributes = AttributeContext { request: Some(request), ..AttributeContext::default() };
+    let request = CheckRequest { attributes: Some(attributes) };
+    ext_authz.check(tonic::Request::new(request)).await.unwrap().into_inner().status.unwrap().code
 }
 
 impl Drop for Bed {

@@ -13,7 +13,7 @@ use crate::compile::{Bundle, Code, Diagnostic, Severity};
 use crate::crd::Defaults;
 use crate::source::files;
 use crate::source::kubernetes::{self, Cluster, Status};
-use crate::state::State;
+use crate::state::{State, aside};
 use crate::transport::ext_authz::ExtAuthz;
 use crate::transport::gateway_credentials::GatewayCredentials;
 
@@ -28,22 +28,42 @@ pub(super) struct Publisher {
     state: Arc<State>,
     /// Used once: a service that has begun to stop does not come back because an object is edited.
     health: Option<HealthReporter>,
+    /// What was wrong with the objects before, sorted: each problem is logged once.
+    known: Vec<Diagnostic>,
 }
 
 // === impl Publisher ===
 
 impl Publisher {
     pub(super) fn new(state: Arc<State>, health: HealthReporter) -> Self {
-        Self { state, health: Some(health) }
+        Self { state, health: Some(health), known: Vec::new() }
     }
 
     fn publish(&mut self, bundle: Bundle) {
         if self.state.publish_objects(bundle) {
-            report(&self.state);
+            aside(|| self.report());
         }
         if let Some(health) = self.health.take() {
             tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
         }
+    }
+
+    fn report(&mut self) {
+        let Some(loaded) = self.state.current() else { return };
+        let counts = loaded.snapshot.counts;
+        tracing::info!(
+            revision = %loaded.snapshot.revision,
+            issuers = counts.issuers,
+            policies = counts.policies,
+            roles = counts.roles,
+            "a new snapshot is in force"
+        );
+        for diagnostic in &loaded.diagnostics {
+            if self.known.binary_search(diagnostic).is_err() {
+                tracing::warn!("{diagnostic}");
+            }
+        }
+        self.known.clone_from(&loaded.diagnostics);
     }
 }
 
@@ -107,21 +127,6 @@ fn gone(directory: &str, error: &std::io::Error) -> Bundle {
         message: format!("cannot be read: {error}"),
     };
     Bundle { diagnostics: vec![diagnostic], unreadable_part: true, ..Bundle::default() }
-}
-
-fn report(state: &State) {
-    let Some(loaded) = state.current() else { return };
-    let counts = loaded.snapshot.counts;
-    tracing::info!(
-        revision = %loaded.snapshot.revision,
-        issuers = counts.issuers,
-        policies = counts.policies,
-        roles = counts.roles,
-        "a new snapshot is in force"
-    );
-    for diagnostic in &loaded.diagnostics {
-        tracing::warn!("{diagnostic}");
-    }
 }
 
 /// Publishes signing keys and gateway credentials whenever their files change. What was read before

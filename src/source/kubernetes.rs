@@ -21,7 +21,7 @@ mod trouble;
 mod watched;
 
 #[cfg(test)]
-mod test_api_server;
+pub(crate) mod test_api_server;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +41,7 @@ pub use watched::{Functions, Watched};
 
 use crate::compile::Bundle;
 use crate::crd::Defaults;
+use crate::state::aside;
 
 /// A burst of events gives one bundle: it waits this long for more of them.
 const BURST: Duration = Duration::from_millis(20);
@@ -139,12 +140,14 @@ pub async fn watch(
     let (sender, mut events) = mpsc::channel(WAITING);
     let mut store = Store::new(cluster.namespace.clone(), cluster.functions.clone());
     let mut followers = Followers::new(cluster, status, sender);
+    let mut begun = false;
     loop {
         followers.set(&store.wanted());
         tokio::select! {
             more = burst(&mut events, &mut store) => {
-                let bundle = store.bundle(&defaults);
-                if let Some(bundle) = bundle.filter(|_| more) {
+                begun |= store.has_heard_of_all();
+                let bundle = if more && begun { aside(|| store.bundle(&defaults)) } else { None };
+                if let Some(bundle) = bundle {
                     changed(bundle);
                 }
             }

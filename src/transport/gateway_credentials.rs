@@ -100,6 +100,9 @@ impl std::fmt::Debug for GatewayCredentials {
 
 impl Credentials {
     fn load(directory: &Path) -> io::Result<Self> {
+        // Of a mounted Secret, both of one version: Kubernetes replaces them by turning this link.
+        let version = std::fs::canonicalize(directory.join("..data"));
+        let directory = version.as_deref().unwrap_or(directory);
         let read = |name: &str| {
             let path = directory.join(name);
             let text = std::fs::read_to_string(&path)

@@ -103,7 +103,7 @@ async fn expires(namespace: Namespace<'_>, token: &str, alice: &str, dir: &Path)
     tokio::time::sleep(std::time::Duration::from_secs(20)).await;
     eventually("every kind is refused", async || {
         let up = service.metric("faas_iam_source_up").await?;
-        Ok(if up == 0.0 { Ok(()) } else { Err(format!("{up} are well")) })
+        Ok(if up.iter().all(|up| *up == 0.0) { Ok(()) } else { Err(format!("{up:?}")) })
     })
     .await?;
     ensure!(service.log().contains(EXPIRED), "the log does not say `{EXPIRED}`:\n{}", service.log());

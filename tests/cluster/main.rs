@@ -13,11 +13,17 @@ mod access;
 mod account;
 mod api_server;
 mod bad_input;
+mod churn;
 mod enforced;
+mod events;
 mod figures;
+mod functions;
 mod invalid;
 mod manifests;
+mod many;
 mod namespace;
+mod outage;
+mod permissions;
 mod service;
 mod stage;
 mod tenants;
@@ -45,7 +51,12 @@ const PARTS: &[(&str, Part)] = &[
     ("tokens", |stage, report| Box::pin(tokens::run(stage, report))),
     ("bad-input", |stage, report| Box::pin(bad_input::run(stage, report))),
     ("invalid", |stage, report| Box::pin(invalid::run(stage, report))),
+    ("functions", |stage, report| Box::pin(functions::run(stage, report))),
+    ("events", |stage, report| Box::pin(events::run(stage, report))),
     ("tenants", |stage, report| Box::pin(tenants::run(stage, report))),
+    ("churn", |stage, report| Box::pin(churn::run(stage, report))),
+    ("outage", |stage, report| Box::pin(outage::run(stage, report))),
+    ("many", |stage, report| Box::pin(many::run(stage, report))),
     ("manifests", |stage, report| Box::pin(manifests::run(stage, report))),
 ];
 

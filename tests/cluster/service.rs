@@ -149,8 +149,8 @@ impl Service {
         Ok(())
     }
 
-    /// The sum of a metric's samples, over all labels.
-    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+    /// The samples of a metric, one for each label.
+    pub(crate) async fn metric(&self, name: &str) -> Result<Vec<f64>> {
         let all = self.admin("/metrics").await?.text().await?;
         let samples = all.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
@@ -158,7 +158,7 @@ impl Service {
         });
         let values: Vec<f64> = samples.map(str::parse).collect::<Result<_, _>>()?;
         ensure!(!values.is_empty(), "no metric {name}");
-        Ok(values.into_iter().sum())
+        Ok(values)
     }
 
     /// What is in force. Its age is left out: all else is the same wherever the objects are.

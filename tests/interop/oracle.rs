@@ -5,7 +5,6 @@
 //! `ORACLE_REQUESTS` and `ORACLE_SEED` set other numbers.
 
 mod generate;
-mod splitmix;
 
 use std::collections::BTreeMap;
 use std::fmt;

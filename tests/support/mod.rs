@@ -19,3 +19,4 @@ pub(crate) mod openfaas;
 pub(crate) mod patience;
 pub(crate) mod process;
 pub(crate) mod report;
+pub(crate) mod splitmix;

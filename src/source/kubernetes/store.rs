@@ -95,9 +95,11 @@ impl Store {
                 self.held.get_mut(scope).is_some_and(|held| held.objects.remove(&key).is_some())
             }
             Event::Lost | Event::Expired if !kind.is_of_functions() => false,
-            Event::Lost => {
+            Event::Lost if self.held.contains_key(scope) => {
                 self.held.get_mut(scope).is_some_and(|held| std::mem::replace(&mut held.complete, false))
             }
+            Event::Lost if self.is_needed(scope) => false,
+            Event::Lost => self.held.insert(scope.clone(), Held::default()).is_none(),
             Event::Expired => match self.held.get_mut(scope) {
                 Some(held) if *held != Held::default() => {
                     *held = Held::default();
@@ -113,15 +115,17 @@ impl Store {
         changed
     }
 
+    /// Whether all that is wanted was listed, or at least tried where it is of one namespace alone: so
+    /// that functions that are open stay so when a service starts.
+    pub(super) fn has_heard_of_all(&self) -> bool {
+        self.wanted().iter().all(|scope| self.held.contains_key(scope))
+    }
+
     /// All objects. None before all that everybody needs was listed: our own kinds, and where functions
     /// declare that they want tokens, the namespaces and the functions of the default one. Another
     /// namespace whose functions are not known is closed by itself.
     pub(super) fn bundle(&self, defaults: &Defaults) -> Option<Bundle> {
-        let needed = |scope: &Scope| {
-            let default = self.functions.as_ref().map(|functions| &functions.default_namespace);
-            !scope.kind.is_of_functions() || Some(&scope.namespace) == default
-        };
-        if self.wanted().iter().any(|scope| needed(scope) && !self.held.contains_key(scope)) {
+        if self.wanted().iter().any(|scope| self.is_needed(scope) && !self.held.contains_key(scope)) {
             return None;
         }
         let mut bundle = Bundle { function_namespaces: Some(self.known_namespaces()), ..Bundle::default() };
@@ -131,6 +135,11 @@ impl Store {
             }
         }
         Some(bundle)
+    }
+
+    fn is_needed(&self, scope: &Scope) -> bool {
+        let default = self.functions.as_ref().map(|functions| &functions.default_namespace);
+        !scope.kind.is_of_functions() || Some(&scope.namespace) == default
     }
 
     /// The namespaces that OpenFaaS has functions in.

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub(super) const NAMESPACE: &str = "openfaas";
+pub(crate) const NAMESPACE: &str = "openfaas";
 
-pub(super) struct ApiServer {
-    pub(super) kubeconfig: PathBuf,
-    pub(super) lists: AtomicUsize,
+pub(crate) struct ApiServer {
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) lists: AtomicUsize,
     world: Mutex<World>,
     /// Told of every change of the world.
     version: watch::Sender<usize>,
@@ -47,7 +47,7 @@ struct World {
 }
 
 impl ApiServer {
-    pub(super) async fn start() -> Arc<Self> {
+    pub(crate) async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let dir = tempfile::tempdir().unwrap();
@@ -71,11 +71,11 @@ impl ApiServer {
         server
     }
 
-    pub(super) fn put(&self, plural: &str, name: &str, spec: Value) {
+    pub(crate) fn put(&self, plural: &str, name: &str, spec: Value) {
         self.change(plural, name, Some(spec));
     }
 
-    pub(super) fn delete(&self, plural: &str, name: &str) {
+    pub(crate) fn delete(&self, plural: &str, name: &str) {
         self.change(plural, name, None);
     }
 
@@ -93,7 +93,7 @@ impl ApiServer {
     }
 
     /// Puts an object into a folder, or takes it out.
-    pub(super) fn change_in(&self, folder: &str, mut object: Value, delete: bool) {
+    pub(crate) fn change_in(&self, folder: &str, mut object: Value, delete: bool) {
         self.with(|world| {
             object["metadata"]["resourceVersion"] = (world.log.len() + 1).to_string().into();
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
@@ -107,28 +107,28 @@ impl ApiServer {
     }
 
     /// Lists of the plural are answered with an error.
-    pub(super) fn refuse_lists(&self, plural: &str, status: Option<u16>) {
+    pub(crate) fn refuse_lists(&self, plural: &str, status: Option<u16>) {
         self.with(|world| match status {
             Some(status) => drop(world.list_status.insert(folder(plural), status)),
             None => drop(world.list_status.remove(&folder(plural))),
         });
     }
 
-    pub(super) fn hold_lists(&self, plurals: &[&str]) {
+    pub(crate) fn hold_lists(&self, plurals: &[&str]) {
         self.with(|world| world.held = plurals.iter().map(|plural| folder(plural)).collect());
     }
 
-    pub(super) fn namespace_is_missing(&self, missing: bool) {
+    pub(crate) fn namespace_is_missing(&self, missing: bool) {
         self.with(|world| world.no_namespace = missing);
     }
 
     /// Whether the kind `Function` is defined.
-    pub(super) fn has_functions(&self, has: bool) {
+    pub(crate) fn has_functions(&self, has: bool) {
         self.with(|world| world.has_functions = has);
     }
 
     /// Ends all watches, with a last message where there is one.
-    pub(super) fn end_watches(&self, last_words: Option<Value>) {
+    pub(crate) fn end_watches(&self, last_words: Option<Value>) {
         self.with(|world| {
             world.ended += 1;
             world.last_words = last_words;
@@ -136,12 +136,12 @@ impl ApiServer {
     }
 
     /// New watches are answered with an error.
-    pub(super) fn refuse_watches(&self, status: Option<u16>) {
+    pub(crate) fn refuse_watches(&self, status: Option<u16>) {
         self.with(|world| world.watch_status = status);
     }
 
     /// Watches from versions until now are answered with 410.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.with(|world| world.forgotten = world.log.len());
     }
 

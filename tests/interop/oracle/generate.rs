@@ -1,6 +1,6 @@
 //! Requests made from a seed: mostly plain, each with a few of the tricks by which readers differ.
 
-use super::splitmix::Random;
+use crate::support::splitmix::Random;
 
 /// A request as a client sends it.
 #[derive(Debug, Clone)]

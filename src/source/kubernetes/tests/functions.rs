@@ -131,6 +131,8 @@ async fn namespaces_come_and_go_with_their_annotation() {
     .await;
     bed.until_asks("fn", "x", false).await;
     assert_eq!(bed.asks("tenant", "open"), Some(true), "not annotated");
+    let bundles = bed.bundles.lock().unwrap().len();
+    assert_eq!(bundles, 1, "nothing is in force before all was heard of");
     annotate(&bed.server, "tenant", &json!({"openfaas": "1", "other": "x"}));
     bed.until_asks("tenant", "open", false).await;
     put(&bed.server, "tenant", "closed", true);
