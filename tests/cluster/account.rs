@@ -15,27 +15,29 @@ use crate::support::envoy::root;
 use crate::support::json::text;
 use crate::support::objects::write_private;
 
-/// The manifest with the permissions.
-const MANIFEST: &str = "tests/cluster/rbac.yaml";
+/// The manifests of the account and its permissions.
+const MANIFESTS: [&str; 2] = ["manifests/base/service-account.yaml", "manifests/base/rbac.yaml"];
 
-/// The namespace that it is written for.
+/// The namespace that they are written for.
 pub(crate) const NAMESPACE: &str = "openfaas";
 
-/// The name of the account in it.
+/// The name of the account in them.
 const NAME: &str = "faas-iam";
 
 /// The group of the three kinds.
 const GROUP: &str = "iam.openfaas.com";
 
-/// Applies the manifest, without one verb on one kind if so asked.
+/// Applies the manifests, without one verb on one kind if so asked.
 pub(crate) async fn apply(server: &ApiServer, without: Option<(&str, &str)>) -> Result<()> {
-    let manifest = fs::read_to_string(root().join(MANIFEST))?;
-    for document in manifest.split("\n---") {
-        let mut object: Value = serde_saphyr::from_str(document)?;
-        if let Some((verb, resource)) = without {
-            remove(&mut object, verb, resource);
+    for manifest in MANIFESTS {
+        let manifest = fs::read_to_string(root().join(manifest))?;
+        for document in manifest.split("\n---") {
+            let mut object: Value = serde_saphyr::from_str(document)?;
+            if let Some((verb, resource)) = without {
+                remove(&mut object, verb, resource);
+            }
+            server.apply(&path(&object)?, &object.to_string()).await?.expect(201)?;
         }
-        server.apply(&path(&object)?, &object.to_string()).await?.expect(201)?;
     }
     Ok(())
 }
@@ -65,7 +67,7 @@ fn remove(role: &mut Value, verb: &str, resource: &str) {
     rules.append(&mut narrowed);
 }
 
-/// Where an object of the manifest is.
+/// Where an object of the manifests is.
 fn path(object: &Value) -> Result<String> {
     const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
     let (kind, name) = (text(object, "/kind")?, text(object, "/metadata/name")?);
@@ -76,7 +78,7 @@ fn path(object: &Value) -> Result<String> {
         "RoleBinding" => format!("{RBAC}/namespaces/{NAMESPACE}/rolebindings"),
         "ClusterRole" => format!("{RBAC}/clusterroles"),
         "ClusterRoleBinding" => format!("{RBAC}/clusterrolebindings"),
-        other => return Err(anyhow!("{MANIFEST} holds a {other}")),
+        other => return Err(anyhow!("the manifests hold a {other}")),
     };
     Ok(format!("{folder}/{name}"))
 }

@@ -47,6 +47,7 @@ pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
     let set = |name: &str| sets.get(name).with_context(|| format!("{name} was not rendered"));
     report.count("names, labels and ports lead somewhere", references::check(&sets));
     report.count("secrets are mounted, and never in variables", pods::no_secret_in_variables(&sets));
+    report.count("every variable is a flag's", installed::every_variable_is_a_flag(&sets));
     report.count("the files of Envoy are one file but for listed lines", envoy_files::check(&sets));
     report.step("Envoy takes its files with the pods' arguments", envoy_files::validate(&sets, &dir)).await;
     let base = set("manifests/base")?;
@@ -61,7 +62,6 @@ pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
                 .await;
         }
     }
-    account::without_each(server, base, &dir, report).await;
     let declared = set("manifests/installation")?;
     report
         .step("each permission is used, and no other asked for", used::check(server, base, declared, &dir))
@@ -145,22 +145,6 @@ async fn strict(kubectl: &Kubectl, base: &Rendered) -> Result<()> {
     let refused = kubectl.run_with(&apply, &deployment.to_string()).await.err().context("it was taken")?;
     ensure!(refused.to_string().contains("automountServiceAccountTokens"), "{refused}");
     Ok(())
-}
-
-/// Binds a namespace's account to its Role, or makes both.
-async fn make_account(server: &ApiServer, name: &str, rules: &Value) -> Result<()> {
-    let namespace = "/namespaces/openfaas";
-    let account = json!({"metadata": {"name": name}});
-    make(server, &format!("/api/v1{namespace}/serviceaccounts"), &account).await?;
-    let rbac = format!("/apis/rbac.authorization.k8s.io/v1{namespace}");
-    let role = json!({"metadata": {"name": name}, "rules": rules});
-    make(server, &format!("{rbac}/roles"), &role).await?;
-    let binding = json!({
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "openfaas"}],
-    });
-    make(server, &format!("{rbac}/rolebindings"), &binding).await
 }
 
 /// Whether somebody may do something, by the API server itself.

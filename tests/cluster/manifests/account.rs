@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::installed::Service;
+use super::may;
 use super::rendered::{Rendered, list, texts};
-use super::{make_account, may};
 use crate::support::api_server::ApiServer;
 use crate::support::json::text;
-use crate::support::patience::eventually;
-use crate::support::report::Report;
 
 /// Every permission of `base`: who needs which, and what for.
 const BASE: [(&str, &str, &str); 16] = [
@@ -114,7 +112,7 @@ fn is_rbac(role: &Value) -> bool {
 /// With its arguments, its variables and a token of its account, the container becomes ready: it has
 /// listed all. What it has no business with, it may not touch.
 pub(crate) async fn syncs(server: &ApiServer, base: &Rendered, dir: &Path) -> Result<()> {
-    let mut service = Service::start(server, base, "faas-iam", &dir.join("account")).await?;
+    let mut service = Service::start(server, base, &dir.join("account")).await?;
     service.wait_until_ready().await?;
     let log = service.process.output();
     ensure!(!log.contains("no permission"), "{log}");
@@ -133,49 +131,4 @@ pub(crate) async fn syncs(server: &ApiServer, base: &Rendered, dir: &Path) -> Re
         json!({"verb": "list", "group": "iam.openfaas.com", "resource": "roles", "namespace": "openfaas-fn"});
     ensure!(!may(server, "faas-iam", elsewhere).await?, "it may read other namespaces");
     Ok(())
-}
-
-/// Without one of the verbs by which it reads its objects, the service never becomes ready, and says
-/// which.
-pub(crate) async fn without_each(server: &ApiServer, base: &Rendered, dir: &Path, report: &mut Report) {
-    for resource in ["jwtissuers", "policies", "roles"] {
-        for verb in ["list", "watch"] {
-            let check = format!("without `{verb}` on {resource} it is not ready, and says so");
-            report.step(&check, without(server, base, dir, verb, resource)).await;
-        }
-    }
-}
-
-async fn without(server: &ApiServer, base: &Rendered, dir: &Path, verb: &str, resource: &str) -> Result<()> {
-    let account = format!("without-{verb}-{resource}");
-    let role = base.all("Role").find(|role| is_rbac(role)).context("no Role")?;
-    let rules: Vec<Value> = list(role, "/rules").flat_map(|rule| reduced(rule, verb, resource)).collect();
-    make_account(server, &account, &rules.into()).await?;
-    let mut service = Service::start(server, base, &account, &dir.join(&account)).await?;
-    let missing = format!("no permission to {verb} {resource}.iam.openfaas.com in the namespace `openfaas`");
-    eventually(&format!("it says `{missing}`"), async || {
-        service.process.check_running()?;
-        let said = service.process.output();
-        Ok(if said.contains(&missing) { Ok(()) } else { Err(said) })
-    })
-    .await?;
-    let (status, said) = service.ready().await?;
-    ensure!(status == 503 && said.contains(&missing), "{status} {said}");
-    Ok(())
-}
-
-/// A rule without a verb on one of its resources.
-fn reduced(rule: &Value, verb: &str, resource: &str) -> Vec<Value> {
-    if !texts(rule, "/apiGroups").contains(&"iam.openfaas.com") {
-        return vec![rule.clone()];
-    }
-    let one = |name: &str| {
-        let verbs = texts(rule, "/verbs").into_iter().filter(|v| name != resource || *v != verb);
-        json!({
-            "apiGroups": rule.get("apiGroups"),
-            "resources": [name],
-            "verbs": verbs.collect::<Vec<_>>(),
-        })
-    };
-    texts(rule, "/resources").into_iter().map(one).collect()
 }

@@ -1,6 +1,7 @@
 //! What runs in the pods: `faas-iam` and Envoy with the arguments, the variables and the files of the
 //! manifests. Only addresses and folders are replaced.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::envoy_files::localised;
 use super::rendered::{Rendered, list, texts};
+use crate::account;
 use crate::support::api_server::ApiServer;
 use crate::support::envoy::{Addresses, Envoy};
 use crate::support::faas_iam::Ports;
@@ -41,10 +43,11 @@ pub(crate) struct Service {
 // === impl Service ===
 
 impl Service {
-    /// Starts it as a service account, with all its files in `dir`.
-    pub(crate) async fn start(server: &ApiServer, set: &Rendered, account: &str, dir: &Path) -> Result<Self> {
+    /// Starts it as its service account, with all its files in `dir`. A pod has its token and the API
+    /// server's address from files and variables at fixed places; here they are in a kubeconfig.
+    pub(crate) async fn start(server: &ApiServer, set: &Rendered, dir: &Path) -> Result<Self> {
         write_secrets(dir)?;
-        let kubeconfig = write_kubeconfig(server, account, dir).await?;
+        let kubeconfig = account::kubeconfig(server, &account::token(server).await?, dir)?;
         let container = set.container("faas-iam", "faas-iam")?;
         let ports = Ports::free()?;
         let socket = dir.join("grpc.sock");
@@ -70,12 +73,23 @@ impl Service {
         let url = format!("http://{}/readyz", self.ports.admin);
         wait_for_ok(&mut self.process, &url, PATIENCE).await
     }
+}
 
-    /// What `/readyz` says.
-    pub(crate) async fn ready(&self) -> Result<(u16, String)> {
-        let answer = http::client()?.get(format!("http://{}/readyz", self.ports.admin)).send().await?;
-        Ok((answer.status().as_u16(), answer.text().await?))
+/// Every variable in a ConfigMap is one that the program reads: it would not complain of another.
+pub(crate) fn every_variable_is_a_flag(sets: &BTreeMap<&str, Rendered>) -> Result<()> {
+    let help = Command::new(env!("CARGO_BIN_EXE_faas-iam")).args(["serve", "--help"]).output()?;
+    let help = String::from_utf8(help.stdout)?;
+    let mut known = 0;
+    for (name, set) in sets {
+        let Ok(map) = set.config_map("faas-iam") else { continue };
+        let data = map.get("data").and_then(Value::as_object).context("no data")?;
+        for variable in data.keys() {
+            ensure!(help.contains(&format!("[env: {variable}=")), "{name}: no flag has {variable}");
+            known += 1;
+        }
     }
+    ensure!(known > 0, "no variables");
+    Ok(())
 }
 
 /// The container's variables. Files that they name lie in what is mounted.
@@ -113,31 +127,11 @@ fn write_secrets(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A pod has its token and the API server's address from files and variables at fixed places; here
-/// they are in a kubeconfig.
-async fn write_kubeconfig(server: &ApiServer, account: &str, dir: &Path) -> Result<PathBuf> {
-    let token = server.service_account_token("openfaas", account, &server.url).await?;
-    let kubeconfig = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "pod",
-        "contexts": [{"name": "pod", "context": {"cluster": "cluster", "user": "account"}}],
-        "clusters": [{
-            "name": "cluster",
-            "cluster": {"server": server.url, "certificate-authority": server.ca_file()},
-        }],
-        "users": [{"name": "account", "user": {"token": token}}],
-    });
-    let path = dir.join("kubeconfig");
-    fs::write(&path, kubeconfig.to_string())?;
-    Ok(path)
-}
-
 /// The pod of `sidecar`, and what comes through it.
 pub(crate) async fn sidecar(server: &ApiServer, set: &Rendered, dir: &Path) -> Result<()> {
     let dir = dir.join("sidecar");
     let gateway = OpenFaas::start(USER, PASSWORD, &[]).await?;
-    let mut service = Service::start(server, set, "faas-iam", &dir).await?;
+    let mut service = Service::start(server, set, &dir).await?;
     service.wait_until_ready().await?;
     ensure!(service.socket.exists(), "no socket");
     let addresses = Addresses::in_front_of(gateway.address, service.ports.grpc, service.ports.http)?;
@@ -159,7 +153,7 @@ pub(crate) async fn sidecar(server: &ApiServer, set: &Rendered, dir: &Path) -> R
     service.process.stop();
     let closed = http::request(clients, "GET", "/healthz", &[], b"").await?;
     ensure!(closed.status == 503, "{} while nobody decides", closed.status);
-    let mut service = Service::start(server, set, "faas-iam", &dir).await?;
+    let mut service = Service::start(server, set, &dir).await?;
     service.wait_until_ready().await?;
     eventually("Envoy goes on", async || {
         let answer = http::request(clients, "GET", "/healthz", &[], b"").await?;
@@ -189,7 +183,7 @@ async fn decided(clients: SocketAddr) -> Result<()> {
 pub(crate) async fn front(server: &ApiServer, set: &Rendered, dir: &Path) -> Result<()> {
     let dir = dir.join("front");
     let gateway = OpenFaas::start(USER, PASSWORD, &[]).await?;
-    let mut service = Service::start(server, set, "faas-iam", &dir).await?;
+    let mut service = Service::start(server, set, &dir).await?;
     service.wait_until_ready().await?;
     let addresses = Addresses::in_front_of(gateway.address, service.ports.grpc, service.ports.http)?;
     let config = localised(

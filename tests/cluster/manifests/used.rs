@@ -52,7 +52,7 @@ pub(crate) async fn check(
     // Told again by another, an Event is counted once more.
     tell(server, base, &dir.join("told-again")).await?;
     define_functions(server).await?;
-    let mut service = Service::start(server, declared, "faas-iam", &dir.join("declared")).await?;
+    let mut service = Service::start(server, declared, &dir.join("declared")).await?;
     service.wait_until_ready().await?;
 
     let expected = permissions();
@@ -70,7 +70,7 @@ pub(crate) async fn check(
 /// Lease back.
 async fn tell(server: &ApiServer, base: &Rendered, dir: &Path) -> Result<()> {
     let before = told(server).await?;
-    let mut service = Service::start(server, base, "faas-iam", dir).await?;
+    let mut service = Service::start(server, base, dir).await?;
     eventually("three Events", async || {
         service.process.check_running()?;
         let now = told(server).await?;
