@@ -3,9 +3,9 @@
 //!
 //! The requests are those of `corpus/`, and a million that [`generate`] makes from a seed.
 //! `ORACLE_REQUESTS` and `ORACLE_SEED` set other numbers.
+#![expect(clippy::print_stdout, reason = "the report is for a person")]
 
 mod generate;
-#![expect(clippy::print_stdout, reason = "the report is for a person")]
 
 use std::collections::BTreeMap;
 use std::fmt;
