@@ -22,7 +22,7 @@ GO := $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go))
 .PHONY: help tools build demo check test apiserver interop bench deny deny-if-there dockerfile clean
 
 help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: $(ENVOY_STAMP) ## The real Envoy, for tests and demo, into .tools
 
