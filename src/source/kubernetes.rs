@@ -91,7 +91,7 @@ impl Default for Timing {
             grace: Duration::from_secs(5),
             backoff_min: Duration::from_millis(250),
             backoff_max: Duration::from_secs(10),
-            absent: Duration::from_secs(5),
+            absent: Duration::from_secs(10),
         }
     }
 }

@@ -143,6 +143,9 @@ impl Bench<'_> {
         let mut leading = 0;
         for replica in replicas.iter().flatten() {
             leading += usize::from(leads(replica).await?);
+            ensure!(replica.metric("faas_iam_object_errors").await? == [2.0], "it counts otherwise");
+            let told = replica.snapshot().await?.diagnostics;
+            ensure!(told.len() == 2 && told.iter().all(|told| told.name == name), "{told:?}");
         }
         ensure!(leading == 1, "{leading} replicas write");
         Ok(())
