@@ -17,7 +17,13 @@ use crate::token::CacheFigures;
 /// Writes logs to standard error, as lines, coloured on a terminal, or as JSON. `RUST_LOG` sets what
 /// is logged.
 pub fn init_logs(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Its source says of every failure once, and with a cure, what kube says at each try.
+    if !std::env::var("RUST_LOG").is_ok_and(|wanted| wanted.contains("kube"))
+        && let Ok(silent) = "kube_client=off".parse()
+    {
+        filter = filter.add_directive(silent);
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

@@ -90,8 +90,8 @@ impl Default for Timing {
             watch: Duration::from_secs(30),
             grace: Duration::from_secs(5),
             backoff_min: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(10),
-            absent: Duration::from_secs(5),
+            backoff_max: Duration::from_secs(4),
+            absent: Duration::from_secs(10),
         }
     }
 }

@@ -30,8 +30,10 @@ const STEPS: usize = 500;
 const KILLED_AFTER: [usize; 3] = [97, 211, 402];
 const COMPACTED_AFTER: [usize; 4] = [50, 150, 333, 450];
 
-/// While these go on, the service stands still, for so long that the API server ends its watches.
+/// While these go on, the service stands still; in the middle for so long that the API server ends its
+/// watches, so that what comes then is told by none.
 const UNHEARD: std::ops::Range<usize> = 240..320;
+const MIDDLE: usize = 280;
 const WATCH: Duration = Duration::from_secs(31);
 
 /// What a version that was forgotten looks like.
@@ -108,8 +110,10 @@ async fn churn(server: &mut ApiServer, model: &mut Model, service: &mut Service)
         if COMPACTED_AFTER.contains(&step) {
             server.compact().await?;
         }
-        if step == UNHEARD.end {
+        if step == MIDDLE {
             tokio::time::sleep(WATCH.saturating_sub(stopped.elapsed())).await;
+        }
+        if step == UNHEARD.end {
             server.compact().await?;
             service.faas_iam.process.signal(Signal::CONT)?;
         }

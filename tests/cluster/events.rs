@@ -41,10 +41,8 @@ pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
     }
     report.step("one only, from two replicas", bench.once("first", &replicas)).await;
     kubectl(report, &bench);
-    let killed = bench.taken_over(&mut replicas).await;
-    if let Some(time) =
-        report.step("the one that writes is killed: the other goes on", async { killed }).await
-    {
+    let check = "the one that writes is killed: the other goes on";
+    if let Some(time) = report.step(check, bench.taken_over(&mut replicas)).await {
         report.figure("from the kill to the next Event", shown(time));
     }
     report.step("mended, one Event says so, and no more come", bench.mended("first")).await;
@@ -143,6 +141,9 @@ impl Bench<'_> {
         let mut leading = 0;
         for replica in replicas.iter().flatten() {
             leading += usize::from(leads(replica).await?);
+            ensure!(replica.metric("faas_iam_object_errors").await? == [2.0], "it counts otherwise");
+            let told = replica.snapshot().await?.diagnostics;
+            ensure!(told.len() == 2 && told.iter().all(|told| told.name == name), "{told:?}");
         }
         ensure!(leading == 1, "{leading} replicas write");
         Ok(())

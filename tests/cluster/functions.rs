@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::figures::Times;
+use crate::figures::{Times, shown};
 use crate::namespace::Namespace;
 use crate::permissions::{Account, declared, follow, namespaces, tell};
 use crate::service::Service;
@@ -23,6 +23,9 @@ const TENANT: &str = "functions-tenant";
 
 /// How many edits are measured.
 const EDITS: usize = 50;
+
+/// How many namespaces with functions there are in the end.
+const MANY: usize = 100;
 
 /// Runs the part.
 pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
@@ -46,6 +49,9 @@ pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
     }
     report.step("a namespace counts once it is annotated and may be read", bench.tenant()).await;
     report.step("a Function declares, once the kind is defined", bench.function()).await;
+    if let Some(figure) = report.step("100 namespaces more", bench.many()).await {
+        report.figure("100 namespaces more, one Deployment in each", figure);
+    }
     let restarted = Service::start(&kubeconfig, NAMESPACE, &flags, &dir).await;
     report.step("fresh from the lists it is the same", bench.restarted(restarted)).await;
     Ok(())
@@ -208,6 +214,26 @@ impl Bench<'_> {
         // Once it is followed, a change is in force at once.
         self.server.apply(&at, &function("false")).await?.expect(201)?;
         self.until(DEFAULT, "described", 200).await
+    }
+
+    /// What each namespace costs.
+    async fn many(&self) -> Result<String> {
+        self.account.allow("declared", &declared()).await?;
+        let before = self.service.memory()?;
+        let begin = Instant::now();
+        for i in 0..MANY {
+            let name = format!("functions-many-{i}");
+            let metadata = json!({"name": name, "annotations": {"openfaas": "1"}});
+            self.server.create("/api/v1/namespaces", &json!({"metadata": metadata})).await?.expect(201)?;
+            self.put(&name, "closed", Some("true")).await?;
+        }
+        let written = begin.elapsed();
+        for i in 0..MANY {
+            self.until(&format!("functions-many-{i}"), "open", 200).await?;
+            ensure!(self.status(&format!("functions-many-{i}"), "closed").await? == 401, "namespace {i}");
+        }
+        let (all, memory) = (begin.elapsed(), self.service.memory()?.saturating_sub(before));
+        Ok(format!("known {} after the last was made, {memory} KiB", shown(all.saturating_sub(written))))
     }
 
     async fn restarted(&self, other: Result<Service>) -> Result<()> {

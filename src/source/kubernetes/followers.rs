@@ -40,6 +40,7 @@ impl Followers {
         });
         for scope in wanted {
             if !self.running.contains_key(scope) {
+                self.status.follow(scope);
                 let (cluster, status) = (self.cluster.clone(), self.status.clone());
                 let task = self.tasks.spawn(keep(scope.clone(), cluster, status, self.events.clone()));
                 self.running.insert(scope.clone(), task);

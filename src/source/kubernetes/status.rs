@@ -83,16 +83,23 @@ impl Status {
         self.entries().get(scope)?.confirmed.map(|at| at.elapsed())
     }
 
+    /// It is followed from now on. What comes of others is not taken note of.
+    pub(super) fn follow(&self, scope: &Scope) {
+        self.entries().entry(scope.clone()).or_default();
+    }
+
     /// A complete list is in force.
     pub(super) fn listed(&self, scope: &Scope) {
-        self.entries().entry(scope.clone()).or_default().confirmed = Some(Instant::now());
+        if let Some(entry) = self.entries().get_mut(scope) {
+            entry.confirmed = Some(Instant::now());
+        }
     }
 
     /// A watch is open, or says something. Only now it is over with what was wrong: a list that
     /// succeeds without a watch goes out of date at once.
     pub(super) fn confirmed(&self, scope: &Scope) {
         let mut entries = self.entries();
-        let entry = entries.entry(scope.clone()).or_default();
+        let Some(entry) = entries.get_mut(scope) else { return };
         entry.confirmed = Some(Instant::now());
         if entry.trouble.take().is_some() {
             tracing::info!("the cluster is followed again: {}", scope.shown());
@@ -102,7 +109,7 @@ impl Status {
     /// Says what is wrong, once.
     pub(super) fn failed(&self, scope: &Scope, trouble: &Trouble) {
         let (trouble, mut entries) = (trouble.to_string(), self.entries());
-        let entry = entries.entry(scope.clone()).or_default();
+        let Some(entry) = entries.get_mut(scope) else { return };
         entry.failures += 1;
         if entry.trouble.as_ref() != Some(&trouble) {
             tracing::warn!(kind = scope.kind.kind(), "{trouble}");

@@ -128,7 +128,8 @@ impl Store {
         if self.wanted().iter().any(|scope| self.is_needed(scope) && !self.held.contains_key(scope)) {
             return None;
         }
-        let mut bundle = Bundle { function_namespaces: Some(self.known_namespaces()), ..Bundle::default() };
+        let function_namespaces = self.functions.as_ref().map(|_| self.known_namespaces());
+        let mut bundle = Bundle { function_namespaces, ..Bundle::default() };
         for (_, held) in self.held.iter().filter(|(scope, _)| scope.kind != Watched::Namespace) {
             for object in held.objects.values() {
                 crd::read(object.clone(), ORIGIN, defaults, &mut bundle);
