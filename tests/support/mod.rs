@@ -13,3 +13,4 @@ pub(crate) mod http;
 pub(crate) mod identity_provider;
 pub(crate) mod openfaas;
 pub(crate) mod process;
+pub(crate) mod secrets;
