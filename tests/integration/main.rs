@@ -14,6 +14,7 @@ mod grpc;
 mod grpc_client;
 mod live;
 mod objects;
+mod refusals;
 mod resilience;
 mod route_matrix;
 mod route_rows;
