@@ -1,9 +1,12 @@
 //! Every token that is refused: the answer says what to mend, in one line, and not what the token was.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::objects::{SigningKey, grant};
 use crate::stack::{CLIENT_ID, Setup, Stack, text};
@@ -188,5 +191,29 @@ async fn every_refused_token_is_told_what_to_mend_without_being_repeated() -> Re
         stack.upstream()?.is_some_and(|request| request.path() == "/system/functions"),
         "only the good one"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_that_a_token_names_is_contacted() -> Result<()> {
+    let stack = Stack::start(Setup::new(grant("alice", "Function:*", "dev:*"))).await?;
+    let good = stack.token("alice").await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let canary = format!("http://{}", listener.local_addr()?);
+    let id_token = stack.id_token("alice")?;
+    let elsewhere = stack.provider.id_token("alice", CLIENT_ID, &json!({ "iss": canary }))?;
+    let header = |kid: &str| {
+        let keys = format!("{canary}/keys");
+        json!({ "alg": "ES256", "kid": kid, "jku": keys, "x5u": keys, "iss": canary })
+    };
+    for token in [&id_token, &elsewhere, &good] {
+        for kid in ["key-1", "another", &canary] {
+            let named = under_header(token, &header(kid))?;
+            ensure!(stack.exchange(&named, &[]).await?.status == 400, "a forged token was exchanged");
+            ensure!(stack.get(&named, LIST).await? == 401, "a forged token was accepted");
+        }
+    }
+    let contacted = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+    ensure!(contacted.is_err(), "somebody connected: {contacted:?}");
     Ok(())
 }
