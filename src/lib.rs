@@ -74,3 +74,7 @@ pub mod telemetry;
 pub mod transport;
 pub mod service;
 pub mod cli;
+
+// For tests, benches and fuzzers.
+#[cfg(any(test, feature = "test-util"))]
+pub mod invariants;

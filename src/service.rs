@@ -250,8 +250,8 @@ fn keep_issuer_keys(
         None => "identity providers".to_owned(),
     };
     let service_account = Some(ServiceAccount { directory: config.service_account.clone() });
-    let ca_bundle_pem = config.ca_bundle.as_ref().map(fs::read).transpose().with_context(at)?;
-    let fetch = FetchConfig { ca_bundle_pem, service_account, ..FetchConfig::default() };
+    let fetch =
+        FetchConfig { ca_bundle: config.ca_bundle.clone(), service_account, ..FetchConfig::default() };
     let publish = Arc::clone(state);
     let publish = move |iss, keys| publish.publish_keys(iss, keys);
     issuer_keys::spawn(fetch, state.wanted(), publish, stop.clone()).with_context(at)

@@ -114,6 +114,11 @@ fn issuers(text: &mut Exposition, issuers: &[IssuerStatus]) {
     let ages = issuers.iter().filter_map(|status| Some((of(status), status.age()?.as_secs_f64())));
     let help = "For how long the issuer's keys were not confirmed.";
     text.family("faas_iam_issuer_fetched_age_seconds", "gauge", help, ages);
+    let next = issuers.iter().filter_map(|status| Some((of(status), status.next_refresh?.as_second())));
+    let help = "When the issuer's keys are fetched next, in seconds since 1970.";
+    text.family("faas_iam_issuer_next_fetch_timestamp_seconds", "gauge", help, next);
+    let up = issuers.iter().map(|status| (of(status), u8::from(status.last_error.is_none())));
+    text.family("faas_iam_issuer_up", "gauge", "Whether no error is known of the issuer.", up);
     let fetches = issuers.iter().map(|status| (of(status), status.fetches));
     text.family("faas_iam_issuer_fetches_total", "counter", "Ended fetches of the issuer's keys.", fetches);
     let failed = issuers.iter().map(|status| (of(status), status.failed_fetches));
@@ -189,6 +194,8 @@ mod tests {
             iss: iss.into(),
             usable: keys,
             fetched_at: (keys > 0).then(jiff::Timestamp::now),
+            next_refresh: jiff::Timestamp::from_second(1_700_000_000).ok(),
+            last_error: (keys == 0).then(|| "503".to_owned()),
             fetches: 3,
             failed_fetches: 2,
             ..IssuerStatus::default()
@@ -214,6 +221,9 @@ mod tests {
             "faas_iam_ready 0",
             "faas_iam_issuer_keys{issuer=\"https://a\"} 2",
             "faas_iam_issuer_keys{issuer=\"https://b/\\\"x\\\\y\\n\"} 0",
+            "faas_iam_issuer_next_fetch_timestamp_seconds{issuer=\"https://a\"} 1700000000",
+            "faas_iam_issuer_up{issuer=\"https://a\"} 1",
+            "faas_iam_issuer_up{issuer=\"https://b/\\\"x\\\\y\\n\"} 0",
             "faas_iam_issuer_fetches_total{issuer=\"https://a\"} 3",
             "faas_iam_issuer_fetch_errors_total{issuer=\"https://a\"} 2",
             "faas_iam_source_age_seconds{kind=\"Role\"} 1.5",

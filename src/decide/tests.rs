@@ -10,72 +10,17 @@ mod resources;
 mod roles;
 mod worlds;
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
-use super::reference::{Answer, Question, Verdict, answer};
-use super::{Request, StatementRef, decide};
-use crate::compile::{Bundle, IssuerKeys, Snapshot, compile};
-use crate::crd::{Defaults, read};
-use crate::identity::{Claims, KeySet, OwnIssuer, Principal};
+use super::StatementRef;
+use super::reference::{Answer, Verdict};
+use crate::invariants::world::{Asking, World};
 use crate::policy::{Action, Context, Resource, Truth};
 use crate::reason::Reason;
-
-/// The objects of a source.
-#[derive(Debug, Clone, PartialEq)]
-struct World {
-    documents: Vec<Value>,
-    unreadable_part: bool,
-}
-
-/// What is asked of a world.
-#[derive(Debug, Clone)]
-struct Asking {
-    claims: Map<String, Value>,
-    context: Context,
-    action: Action,
-    resource: Resource,
-}
 
 impl World {
     fn new(documents: impl IntoIterator<Item = Value>) -> Self {
         Self { documents: documents.into_iter().collect(), unreadable_part: false }
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let mut bundle = Bundle { unreadable_part: self.unreadable_part, ..Bundle::default() };
-        for document in &self.documents {
-            read(document.clone(), "test", &Defaults::default(), &mut bundle);
-        }
-        let own = OwnIssuer::new("https://gateway", Arc::new(KeySet::default()));
-        compile(&bundle, &IssuerKeys::new(), &own).0
-    }
-
-    /// What `decide` answers.
-    fn decision(&self, asking: &Asking) -> Answer {
-        let text = |name| asking.claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let principal = Principal {
-            issuer: text("iss"),
-            subject: text("sub"),
-            claims: Claims::from_foreign(asking.claims.clone()),
-        };
-        let Asking { claims: _, context, action, resource } = asking;
-        let request = Request { principal: &principal, action: *action, resource, context };
-        Answer::from(&decide(&self.snapshot(), &request))
-    }
-
-    /// What the reference evaluator answers.
-    fn reference(&self, asking: &Asking) -> Answer {
-        let Asking { claims, context, action, resource } = asking;
-        answer(&Question {
-            documents: &self.documents,
-            unreadable_part: self.unreadable_part,
-            claims,
-            context,
-            action: *action,
-            resource,
-        })
     }
 
     /// What both answer; they must agree.

@@ -101,13 +101,13 @@ impl Times {
     /// which have a leeway of their own.
     pub(super) fn check(self, now: i64, exp_leeway: i64, leeway: i64) -> Result<(), TokenRejection> {
         if now.saturating_sub(exp_leeway) as f64 >= self.exp {
-            let why = format!("the token expired at {}", rfc3339(self.exp));
+            let why = format!("the token expired at {}: get a new one", rfc3339(self.exp));
             return Err(TokenRejection::new(Reason::TokenExpired, why));
         }
         let latest = now.saturating_add(leeway) as f64;
         for (name, time) in [("nbf", self.nbf), ("iat", self.iat)] {
             if let Some(time) = time.filter(|time| *time > latest) {
-                let why = format!("the token is not valid before {} ({name})", rfc3339(time));
+                let why = format!("the token is not valid before {} ({name}): use it later", rfc3339(time));
                 return Err(TokenRejection::new(Reason::TokenNotYetValid, why));
             }
         }

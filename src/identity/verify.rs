@@ -97,7 +97,8 @@ pub fn verify_foreign(token: &str, issuers: &Issuers, now: i64) -> Result<Foreig
     token.registered.times.check(now, LEEWAY, LEEWAY)?;
     let keys = registered.keys().ok_or_else(|| {
         let issuer = quotable(iss, "the issuer");
-        TokenRejection::new(Reason::UnknownKey, format!("no keys of {issuer} are held yet")).with_refetch(iss)
+        TokenRejection::new(Reason::UnknownKey, format!("no keys of {issuer} are held yet: try again soon"))
+            .with_refetch(iss)
     })?;
     let key = choose_key(&token, keys).map_err(|rejection| match rejection.reason {
         Reason::UnknownKey => rejection.with_refetch(iss),
@@ -185,7 +186,9 @@ fn choose_key<'a>(token: &Unverified<'_>, keys: &'a KeySet) -> Result<&'a Key, T
             let why = format!("the token's key is not for {alg}");
             Err(TokenRejection::new(Reason::UnsupportedAlgorithm, why))
         }
-        (None, _, Some(_)) => unknown("the issuer has no key of the token's kid".to_owned()),
+        (None, _, Some(_)) => {
+            unknown("the issuer has no key with the token's kid: get a new token".to_owned())
+        }
     }
 }
 
@@ -193,7 +196,10 @@ fn check_signature(token: &Unverified<'_>, key: &Key) -> Result<(), TokenRejecti
     if key.verifies(token.algorithm, token.signed.as_bytes(), &token.signature) {
         Ok(())
     } else {
-        Err(TokenRejection::new(Reason::BadSignature, "the signature does not verify"))
+        Err(TokenRejection::new(
+            Reason::BadSignature,
+            "the signature does not verify: send the token as it was issued",
+        ))
     }
 }
 

@@ -10,8 +10,10 @@ mod service_account;
 mod status;
 #[cfg(test)]
 pub(crate) mod test_provider;
+mod trust;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,20 +22,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-pub use fetch::InvalidCertificates;
 use fetch::{Fetch, Fetcher};
 use keeper::Keeper;
 pub(super) use keeper::jittered;
 pub use service_account::{SERVICE_ACCOUNT_DIR, ServiceAccount};
 use status::Entries;
 pub use status::IssuerStatus;
+pub use trust::InvalidCertificates;
 
 use crate::identity::{KeySet, WantedIssuer};
 
 /// How keys are fetched.
 #[derive(Debug, Clone)]
 pub struct FetchConfig {
-    /// The longest that one request may take, its body included.
+    /// The longest that one fetch may take: both documents with their bodies.
     pub timeout: Duration,
     /// The longest document that is read, in bytes.
     pub max_body: usize,
@@ -51,8 +53,9 @@ pub struct FetchConfig {
     pub cooldown: Duration,
     /// How long keys that cannot be refreshed stay in use.
     pub max_stale: Duration,
-    /// Certificates, as PEM, that are trusted beside those of the system.
-    pub ca_bundle_pem: Option<Vec<u8>>,
+    /// A file of certificates, as PEM, that are trusted beside those of the system. It is looked at
+    /// before every fetch.
+    pub ca_bundle: Option<PathBuf>,
     /// What the cluster's own issuer is asked with, inside of a cluster.
     pub service_account: Option<ServiceAccount>,
 }
@@ -85,7 +88,7 @@ impl Default for FetchConfig {
             refresh_bounds: (Duration::from_secs(60), Duration::from_secs(60 * 60)),
             cooldown: Duration::from_secs(30),
             max_stale: Duration::from_secs(24 * 60 * 60),
-            ca_bundle_pem: None,
+            ca_bundle: None,
             service_account: None,
         }
     }

@@ -19,8 +19,9 @@ use crate::support::envoy::{self, Addresses, Envoy};
 use crate::support::http::{self, RawResponse};
 use crate::support::openfaas::{OpenFaas, Recorded};
 
-/// What `admin` and `secret` are in a basic-auth header.
-pub(crate) const GATEWAY_CREDENTIALS: &str = "Basic YWRtaW46c2VjcmV0";
+/// The gateway's password, and what it is in a basic-auth header with `admin`.
+const GATEWAY_PASSWORD: &str = "canary-secret";
+pub(crate) const GATEWAY_CREDENTIALS: &str = "Basic YWRtaW46Y2FuYXJ5LXNlY3JldA==";
 
 /// The parts, and the files of Envoy. Fields are dropped in order: Envoy first.
 #[derive(Debug)]
@@ -46,8 +47,8 @@ impl Bed {
         let files = tempfile::tempdir()?;
         let decisions = AuthzStub::start().await?;
         decisions.respond(allow());
-        let gateway = OpenFaas::start("admin", "secret", &["dev", "prod"]).await?;
-        let token_service = OpenFaas::start("admin", "secret", &[]).await?;
+        let gateway = OpenFaas::start("admin", GATEWAY_PASSWORD, &["dev", "prod"]).await?;
+        let token_service = OpenFaas::start("admin", GATEWAY_PASSWORD, &[]).await?;
         let addresses = Addresses::in_front_of(gateway.address, decisions.address, token_service.address)?;
         let config = change(envoy::shipped(&addresses)?);
         Ok(Self {

@@ -13,7 +13,11 @@ type Refused<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
 
 async fn stack() -> Result<Stack> {
     let stack = Stack::start(Setup::new(grant("alice", "Function:*", "dev:*"))).await?;
-    stack.provider.add_user("alice", "wonderland", json!({ "email": "alice@example.com", "groups": ["a"] }));
+    stack.provider.add_user(
+        "alice",
+        "canary-wonderland",
+        json!({ "email": "alice@example.com", "groups": ["a"] }),
+    );
     // The provider's keys are there from now on.
     stack.token("alice").await?;
     Ok(stack)
@@ -44,7 +48,7 @@ async fn verified(stack: &Stack, token: &str) -> Result<Map<String, Value>> {
 async fn a_sign_in_becomes_a_token_that_others_can_verify_and_that_opens_the_api() -> Result<()> {
     let stack = stack().await?;
     let sign_in = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("grant_type", "password"), ("username", "alice"), ("password", "wonderland")])
+        .extend_pairs([("grant_type", "password"), ("username", "alice"), ("password", "canary-wonderland")])
         .append_pair("client_id", CLIENT_ID)
         .finish();
     let url = format!("{}/token", stack.provider.issuer);

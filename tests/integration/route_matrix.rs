@@ -120,7 +120,9 @@ fn expected(row: &Row, client: Client, authorization: Option<&str>) -> Expected 
     let unauthenticated = match client {
         Client::NoToken => Some(API.to_owned()),
         Client::Garbage => Some(invalid("malformed token: not three parts with dots between them")),
-        Client::BrokenSignature => Some(invalid("the signature does not verify")),
+        Client::BrokenSignature => {
+            Some(invalid("the signature does not verify: send the token as it was issued"))
+        }
         _ => None,
     };
     let reaches = |authorization: Option<&str>| {

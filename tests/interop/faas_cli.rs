@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::dex::Tokens;
-use crate::stage::{Stage, write_private};
+use crate::stage::{GATEWAY_PASSWORD, Stage, write_private};
 use crate::support::report::Report;
 use crate::toolchain::{Built, FAAS_CLI_VERSION};
 
@@ -68,7 +68,7 @@ const UNAUTHENTICATED: &[Case] = &[
     ("invoke hello -n dev", false, &[LOG_IN]),
     // The gateway's own credentials are no way in, unless --admin-basic-auth says so.
     (
-        "login --username admin --password only-faas-iam-knows-this",
+        "login --username admin --password GATEWAY_PASSWORD",
         false,
         &["Unable to login, either username or password is incorrect"],
     ),
@@ -98,6 +98,8 @@ async fn check(stage: &Stage, built: &Built, config: &str, case: &Case) -> Resul
     let (command, success, texts) = case;
     let folder = stage.file(config).display().to_string();
     let env = [("OPENFAAS_CONFIG", folder.as_str()), ("HOME", &folder), ("OPENFAAS_URL", &stage.envoy.url)];
+    // What is printed of a check is its command as it stands above.
+    let command = command.replace("GATEWAY_PASSWORD", GATEWAY_PASSWORD);
     let args: Vec<&str> = command.split(' ').collect();
     let ended = built.run("faas-cli", &args, &env).await?;
     let printed = format!("{}{}", ended.stdout, ended.stderr);

@@ -94,5 +94,7 @@ async fn parts(report: &mut Report, stage: &Stage, built: &toolchain::Built) -> 
     sdk::run(report, stage, built, &tokens).await;
     faas_cli::run(report, stage, built, &tokens).await;
     watchdog::run(report, stage, built, &tokens).await;
+    report.part("what all of them logged");
+    report.count("no log holds a token, a password or a key", stage.logs_hold_no_secret());
     Ok(())
 }

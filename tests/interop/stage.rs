@@ -26,13 +26,16 @@ pub(crate) const CLIENT_ID: &str = "faas-iam-interop";
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:5555/callback";
 
 /// The client of a machine, and its secret.
-pub(crate) const MACHINE: (&str, &str) = ("nightly-job", "the-secret-of-the-nightly-job");
+pub(crate) const MACHINE: (&str, &str) = ("nightly-job", "canary-of-the-nightly-job");
 
 /// Somebody with the Role of a developer, and a password.
-pub(crate) const DEVELOPER: (&str, &str) = ("alice@example.com", "wonderland");
+pub(crate) const DEVELOPER: (&str, &str) = ("alice@example.com", "canary-wonderland");
 
 /// Somebody without a Role, and a password.
-pub(crate) const STRANGER: (&str, &str) = ("bob@example.com", "builder");
+pub(crate) const STRANGER: (&str, &str) = ("bob@example.com", "canary-builder");
+
+/// The gateway's own, which only `faas-iam` knows.
+pub(crate) const GATEWAY_PASSWORD: &str = "canary-of-the-gateway";
 
 /// The issuer that `policies/issuer.yaml` is written with.
 const WRITTEN_ISSUER: &str = "http://127.0.0.1:5556/dex";
@@ -45,8 +48,8 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) envoy: Envoy,
-    _service: FaasIam,
-    _dex: Process,
+    service: FaasIam,
+    dex: Process,
     /// The OpenFaaS API behind Envoy.
     pub(crate) gateway: OpenFaas,
     /// Dex's issuer.
@@ -64,7 +67,7 @@ impl Stage {
         let dir = files.path().to_owned();
         let (dex, issuer) = start_dex(built, &dir).await?;
 
-        let password = "only-faas-iam-knows-this";
+        let password = GATEWAY_PASSWORD;
         let gateway = OpenFaas::start("admin", password, &["dev", "prod"]).await?;
         gateway.add_function("dev", "hello");
         gateway.add_function("prod", "checkout");
@@ -84,12 +87,23 @@ impl Stage {
         let service = FaasIam::start(binary, &flags, ports, &dir).await?;
         let envoy = Envoy::start(addresses, &dir).await?;
         let files = Some(files);
-        Ok(Self { envoy, _service: service, _dex: dex, gateway, issuer, files, dir })
+        Ok(Self { envoy, service, dex, gateway, issuer, files, dir })
     }
 
     /// A file in the folder of this run.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// No log so far holds a token or another secret.
+    pub(crate) fn logs_hold_no_secret(&self) -> Result<()> {
+        let logs = [("Envoy", &self.envoy.process), ("faas-iam", &self.service.process), ("Dex", &self.dex)];
+        for (name, process) in logs {
+            ensure!(!process.output().is_empty(), "the log of {name} is empty");
+            let found = process.lines_with_secrets();
+            ensure!(found.is_empty(), "the log of {name} does: {found:#?}");
+        }
+        Ok(())
     }
 
     /// Keeps the files of this run, with the logs.

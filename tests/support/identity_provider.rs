@@ -38,6 +38,19 @@ pub(crate) struct Counts {
     pub(crate) keys: usize,
 }
 
+/// What is wrong with a provider.
+#[derive(Debug, Clone)]
+pub(crate) enum Trouble {
+    /// It never answers.
+    Hangs,
+    /// It answers with this status.
+    Status(StatusCode),
+    /// It answers with so many bytes.
+    Long(usize),
+    /// It redirects there.
+    Redirect(String),
+}
+
 #[derive(Debug)]
 struct Shared {
     issuer: String,
@@ -46,7 +59,7 @@ struct Shared {
     keys_made: usize,
     users: BTreeMap<String, User>,
     counts: Counts,
-    failing: bool,
+    trouble: Option<Trouble>,
 }
 
 #[derive(Debug)]
@@ -79,7 +92,7 @@ impl IdentityProvider {
             keys_made: 0,
             users: BTreeMap::new(),
             counts: Counts::default(),
-            failing: false,
+            trouble: None,
         };
         shared.add_key()?;
         let shared = Arc::new(Mutex::new(shared));
@@ -123,9 +136,9 @@ impl IdentityProvider {
         shared.add_key()
     }
 
-    /// While `failing`, discovery and keys answer 503.
-    pub(crate) fn set_failing(&self, failing: bool) {
-        lock(&self.shared).failing = failing;
+    /// What discovery and keys answer with from now on, in place of the documents.
+    pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
+        lock(&self.shared).trouble = trouble;
     }
 
     /// How often each document was asked for so far.
@@ -214,13 +227,29 @@ impl Shared {
     }
 }
 
-async fn discovery(State(shared): State<Arc<Mutex<Shared>>>) -> Response {
-    let mut shared = lock(&shared);
-    shared.counts.discovery += 1;
-    if shared.failing {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+// === impl Trouble ===
+
+impl Trouble {
+    async fn answer(self) -> Response {
+        match self {
+            Self::Hangs => std::future::pending().await,
+            Self::Status(status) => status.into_response(),
+            Self::Long(length) => vec![b' '; length].into_response(),
+            Self::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
+        }
     }
-    let issuer = &shared.issuer;
+}
+
+async fn discovery(State(shared): State<Arc<Mutex<Shared>>>) -> Response {
+    let trouble = {
+        let mut shared = lock(&shared);
+        shared.counts.discovery += 1;
+        shared.trouble.clone()
+    };
+    if let Some(trouble) = trouble {
+        return trouble.answer().await;
+    }
+    let issuer = lock(&shared).issuer.clone();
     json_response(
         StatusCode::OK,
         &json!({
@@ -235,12 +264,15 @@ async fn discovery(State(shared): State<Arc<Mutex<Shared>>>) -> Response {
 }
 
 async fn keys(State(shared): State<Arc<Mutex<Shared>>>) -> Response {
-    let mut shared = lock(&shared);
-    shared.counts.keys += 1;
-    if shared.failing {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let (trouble, keys) = {
+        let mut shared = lock(&shared);
+        shared.counts.keys += 1;
+        (shared.trouble.clone(), shared.key_set())
+    };
+    match trouble {
+        Some(trouble) => trouble.answer().await,
+        None => json_response(StatusCode::OK, &keys),
     }
-    json_response(StatusCode::OK, &shared.key_set())
 }
 
 async fn token(State(shared): State<Arc<Mutex<Shared>>>, form: Bytes) -> Response {

@@ -19,4 +19,5 @@ pub(crate) mod openfaas;
 pub(crate) mod patience;
 pub(crate) mod process;
 pub(crate) mod report;
+pub(crate) mod secrets;
 pub(crate) mod splitmix;

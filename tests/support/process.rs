@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::secrets::lines_with_secrets;
+
 /// How long a process has to end after SIGTERM before it gets SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A running child process. Dropping it stops it.
+/// A running child process. Dropping it stops it, and panics if a secret stands in its log.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -59,6 +61,14 @@ impl Process {
             |error| format!("(no log: {error})"),
             |bytes| String::from_utf8_lossy(&bytes).into_owned(),
         )
+    }
+
+    /// The lines of all output so far that hold a secret, without it.
+    pub(crate) fn lines_with_secrets(&self) -> Vec<String> {
+        match fs::read(&self.log) {
+            Ok(bytes) => lines_with_secrets(&String::from_utf8_lossy(&bytes)),
+            Err(error) => vec![format!("it cannot be read: {error}")],
+        }
     }
 
     /// The exit status, if the process has ended.
@@ -115,8 +125,14 @@ impl Process {
 }
 
 impl Drop for Process {
+    /// Whatever a process was used for, its log must hold no secret.
     fn drop(&mut self) {
         self.stop();
+        // A test that fails already has its own reason.
+        if !std::thread::panicking() {
+            let found = self.lines_with_secrets();
+            assert!(found.is_empty(), "the log of {} holds secrets: {found:#?}", self.name);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::{decide_all, policies_of};
 use super::*;
+use crate::identity::{Claims, Principal};
 
 fn alice() -> Principal {
     let Asking { claims, .. } = Asking::plain();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::policy::{is_dns_label, is_dns_subdomain};
+use crate::invariants::sound;
 
 const PATHS: &[&str] = &[
     "/",
@@ -145,28 +145,6 @@ fn callbacks() -> impl Strategy<Value = Option<String>> {
     prop_oneof![2 => Just(None), 4 => urls, 1 => any::<String>().prop_map(Some)]
 }
 
-fn check_access(access: &Access, rules: &Rules) -> Result<(), TestCaseError> {
-    let (resources, set_namespace, closed) = match access {
-        Access::Public | Access::StaticFile | Access::Closed(_) => return Ok(()),
-        Access::Invoke { function, closed } => (std::slice::from_ref(function), &None, closed),
-        Access::Api(call) => {
-            prop_assert_eq!(call.resources.is_empty(), call.action.is_none());
-            prop_assert!(call.action.is_some() || call.closed.is_some());
-            (call.resources.as_slice(), &call.set_namespace, &call.closed)
-        }
-    };
-    for namespace in resources.iter().filter_map(Resource::namespace).chain(set_namespace.as_deref()) {
-        prop_assert!(is_dns_label(namespace));
-        prop_assert!(!rules.system_namespaces.contains(namespace) || closed.is_some());
-    }
-    for resource in resources {
-        if let Resource::Object { name, .. } = resource {
-            prop_assert!(is_dns_subdomain(name));
-        }
-    }
-    Ok(())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
@@ -193,7 +171,7 @@ proptest! {
         let result = resolve(&request, &rules);
         show(&result);
         if let Ok(access) = &result {
-            check_access(access, &rules)?;
+            sound(access, &rules);
         }
     }
 

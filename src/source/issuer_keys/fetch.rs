@@ -9,19 +9,16 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, StatusCode};
-use reqwest::{Certificate, Client, ClientBuilder, Url, redirect};
+use reqwest::{Client, Url};
 use serde_json::Value;
-use tracing::warn;
 
 use super::FetchConfig;
 use super::service_account::CA_FILE;
+use super::trust::{InvalidCertificates, PublicClient, certificates, client};
 use crate::identity::WantedIssuer;
 use crate::identity::keys::{InvalidKeySet, KeySet};
 use crate::identity::rejection::quotable;
 use crate::json::parse_unambiguous_object;
-
-/// How many redirects within one origin are followed.
-const MAX_REDIRECTS: usize = 3;
 
 /// Fetches keys. In the service over HTTP; tests have their own.
 pub(super) trait Fetch: Send + Sync + 'static {
@@ -47,6 +44,8 @@ pub(super) enum FetchError {
     Request(&'static str, String),
     #[error("{0} could not be fetched: no connection: {1}")]
     Connect(&'static str, String),
+    #[error("the discovery document and the key set together took too long: more than {0:?}")]
+    Slow(Duration),
     #[error("{0} was answered with {1}")]
     Status(&'static str, StatusCode),
     #[error("{0} is longer than {1} bytes")]
@@ -63,21 +62,10 @@ pub(super) enum FetchError {
     ServiceAccount(String, String),
 }
 
-/// Certificates that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidCertificates {
-    /// The file is not PEM, or has no section `CERTIFICATE`.
-    #[error("holds no certificate: it must be PEM, with `-----BEGIN CERTIFICATE-----`")]
-    None,
-    /// A certificate is malformed.
-    #[error("holds a certificate that cannot be used: {0}")]
-    Malformed(String),
-}
-
 /// Fetches keys over HTTP, without a cache.
 pub(super) struct Fetcher {
     config: FetchConfig,
-    client: Client,
+    public: PublicClient,
 }
 
 /// How one issuer is asked.
@@ -104,15 +92,25 @@ const KEY_SET: &str = "the key set";
 
 impl Fetcher {
     pub(super) fn new(config: &FetchConfig) -> Result<Self, InvalidCertificates> {
-        let extra = config.ca_bundle_pem.as_deref().map(certificates).transpose()?.unwrap_or_default();
-        let malformed = |error: reqwest::Error| InvalidCertificates::Malformed(cause(&error));
-        let without_system = client(config).tls_certs_only(extra.clone()).build().map_err(malformed)?;
-        let client = client(config).tls_certs_merge(extra).build().unwrap_or_else(|error| {
-            // As in an image that holds nothing but the program.
-            warn!("only certificates of --ca-bundle and of the cluster count: {}", cause(&error));
-            without_system
-        });
-        Ok(Self { config: config.clone(), client })
+        Ok(Self { config: config.clone(), public: PublicClient::new(config)? })
+    }
+
+    /// Both documents, however long they take.
+    async fn fetch_patiently(&self, wanted: &WantedIssuer) -> Result<Fetched, FetchError> {
+        let place = Place::of(wanted)?;
+        let anyone = Caller { client: self.public.get().await, token: None };
+        let Some(caller) = self.as_service_account(&wanted.iss).await? else {
+            return self.fetch_as(&anyone, &place).await;
+        };
+        match self.fetch_as(&caller, &place).await {
+            // Clusters of the large providers have a public issuer, for which the cluster's own
+            // certificates do not vouch. It is asked as anyone may ask, without the token.
+            Err(first @ FetchError::Connect(..)) => match self.fetch_as(&anyone, &place).await {
+                Err(FetchError::Connect(..)) => Err(first),
+                other => other,
+            },
+            other => other,
+        }
     }
 
     async fn fetch_as(&self, caller: &Caller, place: &Place<'_>) -> Result<Fetched, FetchError> {
@@ -168,41 +166,10 @@ impl Fetcher {
 
 impl Fetch for Fetcher {
     async fn fetch(&self, wanted: &WantedIssuer) -> Result<Fetched, FetchError> {
-        let place = Place::of(wanted)?;
-        let anyone = Caller { client: self.client.clone(), token: None };
-        let Some(caller) = self.as_service_account(&wanted.iss).await? else {
-            return self.fetch_as(&anyone, &place).await;
-        };
-        match self.fetch_as(&caller, &place).await {
-            // Clusters of the large providers have a public issuer, for which the cluster's own
-            // certificates do not vouch. It is asked as anyone may ask, without the token.
-            Err(first @ FetchError::Connect(..)) => match self.fetch_as(&anyone, &place).await {
-                Err(FetchError::Connect(..)) => Err(first),
-                other => other,
-            },
-            other => other,
-        }
+        let limit = self.config.timeout;
+        let fetched = tokio::time::timeout(limit, self.fetch_patiently(wanted)).await;
+        fetched.unwrap_or(Err(FetchError::Slow(limit)))
     }
-}
-
-/// At least one certificate, out of a PEM file.
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, InvalidCertificates> {
-    let malformed = |error: reqwest::Error| InvalidCertificates::Malformed(cause(&error));
-    let found = Certificate::from_pem_bundle(pem).map_err(malformed)?;
-    if found.is_empty() { Err(InvalidCertificates::None) } else { Ok(found) }
-}
-
-/// No feature for compressed bodies is compiled in, so that what is counted is what is read.
-fn client(config: &FetchConfig) -> ClientBuilder {
-    Client::builder()
-        .timeout(config.timeout)
-        .redirect(redirect::Policy::custom(|attempt| {
-            let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
-            if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
-        }))
-        .referer(false)
-        .no_proxy()
-        .user_agent(concat!("faas-iam/", env!("CARGO_PKG_VERSION")))
 }
 
 // === impl Place ===
@@ -287,7 +254,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The innermost cause: the outer ones repeat the URL and say little.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took too long".to_owned();
     }

@@ -107,13 +107,12 @@ impl<F: Fetch, P: Fn(String, Option<Arc<KeySet>>)> Keeper<F, P> {
     }
 
     /// Notes a failure, and says when to try again. While there are no keys, the time that the fetch
-    /// took is part of the wait: an issuer that hangs is then found again as soon as one that refuses.
+    /// took is part of the wait: an issuer that hung is then found again when the fetch is given up.
     fn after_failure(&mut self, began: Instant, error: &FetchError) -> Instant {
         let delay = self.failed(error);
-        let now = Instant::now();
         match self.held {
-            Some(_) => now + delay,
-            None => (began + delay).max(now + jittered(self.shared.config.backoff_min)),
+            Some(_) => Instant::now() + delay,
+            None => (began + delay).max(Instant::now()),
         }
     }
 

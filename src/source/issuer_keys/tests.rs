@@ -261,7 +261,9 @@ async fn waits_grow_and_stay_short_while_there_are_no_keys() {
 #[tokio::test]
 async fn certificates_that_cannot_be_used_are_told_apart() {
     let check = |pem: &str| {
-        let config = FetchConfig { ca_bundle_pem: Some(pem.as_bytes().to_vec()), ..FetchConfig::default() };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, pem).unwrap();
+        let config = FetchConfig { ca_bundle: Some(file.path().to_owned()), ..FetchConfig::default() };
         spawn(config, watch::channel(Vec::new()).1, |_, _| (), CancellationToken::new()).unwrap_err()
     };
     assert_eq!(check(""), InvalidCertificates::None);

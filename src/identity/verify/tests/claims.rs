@@ -124,7 +124,7 @@ fn times_have_30_seconds_of_leeway_and_our_own_exp_none() {
     assert_eq!(foreign(json!({"exp": 0})).unwrap_err(), Reason::TokenExpired);
     assert_eq!(foreign(json!({"nbf": NOW + 31})).unwrap_err(), Reason::TokenNotYetValid);
     let told = bed.refused_claims(json!({"exp": NOW - 100}), Reason::TokenExpired).description;
-    assert_eq!(told, "the token expired at 2023-11-14T22:11:40Z");
+    assert_eq!(told, "the token expired at 2023-11-14T22:11:40Z: get a new one");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::super::service_account::CLUSTER_ISSUER;
 use super::super::test_provider::Authority;
@@ -27,12 +27,11 @@ fn mounted(directory: &TempDir) -> FetchConfig {
     FetchConfig { service_account: Some(account), timeout: Duration::from_secs(5), ..quick() }
 }
 
-fn with_bundle(pem: &str) -> FetchConfig {
-    FetchConfig {
-        ca_bundle_pem: Some(pem.as_bytes().to_vec()),
-        timeout: Duration::from_secs(5),
-        ..FetchConfig::default()
-    }
+/// A file of `--ca-bundle`.
+fn bundle(pem: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(&file, pem).unwrap();
+    file
 }
 
 #[tokio::test]
@@ -43,11 +42,38 @@ async fn a_private_authority_is_trusted_if_its_certificate_is_given() {
     bed.until(|bed| bed.error().contains("certificate")).await;
     assert_eq!((stub.counts(), bed.published().len()), ((0, 0), 0));
 
-    let bundle = Authority::new().pem + &authority.pem;
-    let bed =
-        start(FetchConfig { refresh: Duration::from_secs(60), ..with_bundle(&bundle) }, vec![stub.wanted()]);
+    let file = bundle(&(Authority::new().pem + &authority.pem));
+    let config = FetchConfig { ca_bundle: Some(file.path().to_owned()), ..FetchConfig::default() };
+    let bed = start(config, vec![stub.wanted()]);
     bed.until(|bed| bed.published() == [some(&stub, "a")]).await;
     assert_eq!(stub.authorizations(), [None, None]);
+}
+
+#[tokio::test]
+async fn another_bundle_is_trusted_without_a_restart_and_a_broken_one_changes_nothing() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (first, second) = (Stub::start_tls(keys("a"), &old).await, Stub::start_tls(keys("b"), &new).await);
+    let file = bundle(&old.pem);
+    let config = FetchConfig {
+        ca_bundle: Some(file.path().to_owned()),
+        timeout: Duration::from_secs(5),
+        refresh: Duration::from_millis(50),
+        ..quick()
+    };
+    let bed = start(config, vec![first.wanted(), second.wanted()]);
+    bed.until(|bed| bed.published() == [some(&first, "a")]).await;
+    for broken in ["", "nonsense"] {
+        std::fs::write(&file, broken).unwrap();
+        let before = first.counts().1;
+        bed.until(|_| first.counts().1 > before + 2).await;
+    }
+    std::fs::write(&file, &new.pem).unwrap();
+    bed.until(|bed| bed.published().contains(&some(&second, "b"))).await;
+    let refused = |bed: &Bed| {
+        let status = bed.keys.status().into_iter().find(|status| status.iss == first.url).unwrap();
+        status.last_error.is_some_and(|error| error.contains("certificate"))
+    };
+    bed.until(refused).await;
 }
 
 #[tokio::test]
@@ -58,8 +84,8 @@ async fn the_clusters_issuer_is_asked_with_the_service_account_and_nobody_else_i
     let other = Stub::start_tls(keys("other"), &other_authority).await;
     let plain = Stub::start(keys("plain")).await;
     let (directory, token) = service_account(&cluster.url, &cluster_authority.pem);
-    let bundle = other_authority.pem + &cluster_authority.pem;
-    let config = FetchConfig { ca_bundle_pem: Some(bundle.into_bytes()), ..mounted(&directory) };
+    let file = bundle(&(other_authority.pem + &cluster_authority.pem));
+    let config = FetchConfig { ca_bundle: Some(file.path().to_owned()), ..mounted(&directory) };
     let all = [&cluster, &same_authority, &other, &plain];
     let bed = start(config, all.iter().map(|stub| stub.wanted()).collect());
     bed.until(|bed| bed.published().len() == 4).await;
@@ -95,7 +121,8 @@ async fn an_issuer_that_the_cluster_does_not_vouch_for_is_asked_without_the_toke
     let public = Authority::new();
     let stub = Stub::start_tls(keys("a"), &public).await;
     let (directory, _) = service_account(&stub.url, &Authority::new().pem);
-    let config = FetchConfig { ca_bundle_pem: Some(public.pem.into_bytes()), ..mounted(&directory) };
+    let file = bundle(&public.pem);
+    let config = FetchConfig { ca_bundle: Some(file.path().to_owned()), ..mounted(&directory) };
     let bed = start(config, vec![stub.wanted()]);
     bed.until(|bed| bed.published() == [some(&stub, "a")]).await;
     assert_eq!(stub.authorizations(), [None, None]);
