@@ -16,8 +16,11 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self) -> anyhow::Result<Exit> {
-        let documents =
-            if self.admission_policy { definition::admission_policies()? } else { definition::definitions()? };
+        let documents = if self.admission_policy {
+            definition::admission_policies()?
+        } else {
+            definition::definitions()?
+        };
         let documents: Vec<_> = documents.into_iter().map(|(_, document)| document).collect();
         stdout().lock().write_all(documents.join("---\n").as_bytes())?;
         Ok(Exit::Success)

@@ -67,7 +67,11 @@ const DEFINITIONS: [Definition; 3] = [
         singular: "role",
         plural: "roles",
         description: "Who has which Policies.",
-        columns: &[("Principal", ".spec.principal"), ("Condition", ".spec.condition"), ("Policy", ".spec.policy")],
+        columns: &[
+            ("Principal", ".spec.principal"),
+            ("Condition", ".spec.condition"),
+            ("Policy", ".spec.policy"),
+        ],
         spec: schema::role,
         rules: rules::role,
     },

@@ -48,8 +48,9 @@ impl Admission {
             // What stands there already may be labelled, annotated and finalized as it is.
             match_conditions: Some(vec![MatchCondition {
                 name: "spec-changed".to_owned(),
-                expression: "request.operation != 'UPDATE' || !has(oldObject.spec) || object.spec != oldObject.spec"
-                    .to_owned(),
+                expression:
+                    "request.operation != 'UPDATE' || !has(oldObject.spec) || object.spec != oldObject.spec"
+                        .to_owned(),
             }]),
             validations: Some(validations),
             ..Default::default()

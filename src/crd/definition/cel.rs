@@ -48,7 +48,10 @@ mod tests {
 
     #[test]
     fn only_whole_words_are_replaced() {
-        assert_eq!(about("self.a(x, self[x] != myself && selfie)", "v.b"), "v.b.a(x, v.b[x] != myself && selfie)");
+        assert_eq!(
+            about("self.a(x, self[x] != myself && selfie)", "v.b"),
+            "v.b.a(x, v.b[x] != myself && selfie)"
+        );
         assert_eq!(about("self", "x"), "x");
     }
 }

@@ -153,7 +153,10 @@ fn actions(statement: Vec<Step>, effect: Effect) -> Rule {
     Rule::new(statement, format!("{other} || self.action.all(a, {exists})"))
         .field("action")
         .wrong(format!("'no action matches `' + self.action.filter(a, !({exists}))[0] + '`'"))
-        .cure(&format!("there are {}, and patterns of them with `*` and `?`", names().collect::<Vec<_>>().join(", ")))
+        .cure(&format!(
+            "there are {}, and patterns of them with `*` and `?`",
+            names().collect::<Vec<_>>().join(", ")
+        ))
         .definition(InDefinition::Looser(format!("{other} || self.action.all(a, {looser})")))
 }
 
@@ -169,11 +172,14 @@ fn condition(place: Vec<Step>) -> Vec<Rule> {
             .wrong(format!("'unknown operator `' + self.filter(op, !{known})[0] + '`'"))
             .cure(&format!("the string operators are {STRING_OPERATORS}; others are {OTHER_OPERATORS}")),
         empty_map(operator.clone()),
-        Rule::new(value, format!("{} && !{}", matches("self", &value_pattern()), matches("self", &token_variable())))
-            .wrong("'in the value `' + self + '`'".to_owned())
-            .cure("the only variables are `${jwt:CLAIM}`, of claims about the identity")
-            // But for variables of claims that are about the token.
-            .definition(InDefinition::Schema),
+        Rule::new(
+            value,
+            format!("{} && !{}", matches("self", &value_pattern()), matches("self", &token_variable())),
+        )
+        .wrong("'in the value `' + self + '`'".to_owned())
+        .cure("the only variables are `${jwt:CLAIM}`, of claims about the identity")
+        // But for variables of claims that are about the token.
+        .definition(InDefinition::Schema),
     ];
     rules.extend(keys(operator));
     let typed = Operand::ALL.into_iter().filter(|operand| *operand != Operand::Text);
@@ -238,7 +244,7 @@ fn token_claim(end: &str) -> String {
     format!("(/?({names}){end}|/({names})/)")
 }
 
-fn token_variable() -> String {
+pub(super) fn token_variable() -> String {
     format!(r"\$\{{jwt:{}", token_claim(r"\}"))
 }
 
@@ -260,12 +266,12 @@ pub(super) fn value_pattern() -> String {
 const AUTHORITY: &str = r"[A-Za-z0-9._~!$&'()*+,;=%\[\]-][A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*";
 const PATH: &str = r"(/[^?#@<>`\x00-\x20\x7f]*)?";
 
-fn issuer_pattern() -> String {
+pub(super) fn issuer_pattern() -> String {
     let hosts: Vec<_> = LOOPBACK.iter().map(|host| escaped(host)).collect();
     format!("^((?i:https)://{AUTHORITY}|(?i:http)://({})(:[0-9]*)?){PATH}$", hosts.join("|"))
 }
 
-fn base_url_pattern() -> String {
+pub(super) fn base_url_pattern() -> String {
     format!("^(?i:https?)://{AUTHORITY}{PATH}$")
 }
 
@@ -363,7 +369,14 @@ impl Rule {
     }
 
     /// `path` are the terms before `text`, which is not yet one.
-    fn said(&self, place: &[Step], value: &str, path: &mut Vec<String>, text: String, depth: usize) -> String {
+    fn said(
+        &self,
+        place: &[Step],
+        value: &str,
+        path: &mut Vec<String>,
+        text: String,
+        depth: usize,
+    ) -> String {
         let Some((step, rest)) = place.split_first() else {
             let field = self.field.map(|field| format!(".{field}")).unwrap_or_default();
             match &self.wrong {
@@ -380,7 +393,13 @@ impl Rule {
         let item = match step {
             Field(name) | Optional(name) => {
                 let dot = if path.is_empty() && text.is_empty() { "" } else { "." };
-                return self.said(rest, &format!("{value}.{name}"), path, format!("{text}{dot}{name}"), depth);
+                return self.said(
+                    rest,
+                    &format!("{value}.{name}"),
+                    path,
+                    format!("{text}{dot}{name}"),
+                    depth,
+                );
             }
             Texts | Named(_) => inner.clone(),
             Values => format!("{value}[{inner}]"),

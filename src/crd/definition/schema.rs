@@ -121,7 +121,11 @@ fn list(description: &str, items: Schema) -> Schema {
 
 fn map(description: &str, values: Schema) -> Schema {
     let values = Some(ext::JSONSchemaPropsOrBool::Schema(Box::new(values)));
-    Schema { additional_properties: values, max_properties: Some(MAX_KEYS), ..described(description, "object") }
+    Schema {
+        additional_properties: values,
+        max_properties: Some(MAX_KEYS),
+        ..described(description, "object")
+    }
 }
 
 fn record<const N: usize>(description: &str, fields: [(&str, Schema); N], required: &[&str]) -> Schema {
