@@ -172,14 +172,11 @@ fn condition(place: Vec<Step>) -> Vec<Rule> {
             .wrong(format!("'unknown operator `' + self.filter(op, !{known})[0] + '`'"))
             .cure(&format!("the string operators are {STRING_OPERATORS}; others are {OTHER_OPERATORS}")),
         empty_map(operator.clone()),
-        Rule::new(
-            value,
-            format!("{} && !{}", matches("self", &value_pattern()), matches("self", &token_variable())),
-        )
-        .wrong("'in the value `' + self + '`'".to_owned())
-        .cure("the only variables are `${jwt:CLAIM}`, of claims about the identity")
-        // But for variables of claims that are about the token.
-        .definition(InDefinition::Schema),
+        Rule::new(value, value_test())
+            .wrong("'in the value `' + self + '`'".to_owned())
+            .cure("the only variables are `${jwt:CLAIM}`, of claims about the identity")
+            // But for variables of claims that are about the token.
+            .definition(InDefinition::Schema),
     ];
     rules.extend(keys(operator));
     let typed = Operand::ALL.into_iter().filter(|operand| *operand != Operand::Text);
@@ -248,8 +245,18 @@ pub(super) fn token_variable() -> String {
     format!(r"\$\{{jwt:{}", token_claim(r"\}"))
 }
 
+/// Without a variable the test is a simple one: an admission policy pays for each text.
 fn resource_test() -> String {
-    format!("{} && !{}", matches("self", &resource_pattern()), matches("self", &token_variable()))
+    let simple = matches("self", "^[^:]+:[^:]+$");
+    format!("(self.contains('$') ? {} : self == '*' || {simple})", with_variables(&resource_pattern()))
+}
+
+fn value_test() -> String {
+    format!("(!self.contains('$') || {})", with_variables(&value_pattern()))
+}
+
+fn with_variables(pattern: &str) -> String {
+    format!("{} && !{}", matches("self", pattern), matches("self", &token_variable()))
 }
 
 /// `*`, or two halves around a colon that is not in a variable. A `${` must begin a variable.
