@@ -203,7 +203,7 @@ fn keys(place: Vec<Step>) -> Vec<Rule> {
 
 /// The values of operators that do not compare texts.
 fn values(condition: Vec<Step>, operand: Operand) -> Rule {
-    let number = matches("v", "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$");
+    let number = matches("v", NUMBER);
     let fits = match operand {
         Operand::Text => "true".to_owned(),
         Operand::Number => number,
@@ -220,9 +220,14 @@ fn values(condition: Vec<Step>, operand: Operand) -> Rule {
         .definition(InDefinition::Absent)
 }
 
+/// A decimal number. How large it may be is not looked for.
+pub(super) const NUMBER: &str = "^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$";
+
 /// A date, or a date and time with an offset. Days that a month does not have are not looked for.
-const DATE: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
-    ([Tt ][0-9:.,]+ ?([Zz]|[+-][0-9:]+)([\\[].*[\\]])?)?$";
+pub(super) const DATE: &str = "^([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
+    |([+-][0-9]{6}|[0-9]{4})-?(0[1-9]|1[0-2])-?(0[1-9]|[12][0-9]|3[01])\
+    [Tt ]([01][0-9]|2[0-3])(:?[0-5][0-9](:?([0-5][0-9]|60)([.,][0-9]{1,9})?)?)?\
+    ([Zz]|[+-][0-9]{2}(:?[0-9]{2}){0,2})([\\[][^\\[\\]]*[\\]])*)$";
 
 /// IPv4 mapped into IPv6, which `isIP` does not take.
 const MAPPED_ADDRESS: &str = "^[0:]*:[fF]{4}:[0-9a-fA-F.:]+(/[0-9]+)?$";
@@ -270,7 +275,7 @@ pub(super) fn value_pattern() -> String {
     r"^([^$]|\$+[^${]|\$+\{jwt:[^}]+\})*\$*$".to_owned()
 }
 
-const AUTHORITY: &str = r"[A-Za-z0-9._~!$&'()*+,;=%\[\]-][A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*";
+const AUTHORITY: &str = r"[A-Za-z0-9._~!$&'()*+,;=\[\]-][A-Za-z0-9._~!$&'()*+,;=:\[\]-]*";
 const PATH: &str = r"(/[^?#@<>`\x00-\x20\x7f]*)?";
 
 pub(super) fn issuer_pattern() -> String {

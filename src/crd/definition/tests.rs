@@ -190,6 +190,14 @@ fn lifetimes_are_those_that_are_read() {
     }
 }
 
+/// Whether a value of an operator is one, for the admission policies and when it is read.
+fn fits(operator: &str, pattern: &str, text: &str) -> (bool, bool) {
+    let number = regex(rules::NUMBER).is_match(text);
+    let read =
+        errors("Role", &json!({"policy": ["p"], "condition": {operator: {"jwt:x": [text]}}})).is_empty();
+    (number || regex(pattern).is_match(text), read)
+}
+
 fn issuer(field: &str, url: &str) -> Value {
     let mut spec = json!({"iss": "https://idp", "aud": ["x"]});
     spec[field] = json!(url);
@@ -197,6 +205,24 @@ fn issuer(field: &str, url: &str) -> Value {
 }
 
 proptest! {
+    #[test]
+    fn numbers_are_those_that_are_read(text in r"[+-]?[0-9]{0,3}[.,]?[0-9]{0,2}([eE][+-]?[0-9]{0,2})?x?") {
+        let (accepted, read) = fits("NumericEquals", rules::NUMBER, &text);
+        prop_assert_eq!(accepted, read, "{:?}", text);
+    }
+
+    #[test]
+    fn no_date_is_refused_that_is_read(
+        date in r"[+-]?(00)?2026-?(0?1|12|13)-?(0?9|28|32)",
+        time in r"[Tt_ ]?(12|25|7)?(:?(30|61))?(:?(15|60|61))?([.,]5)?",
+        offset in r" ?(Z|z|[+-](01|1|99)(:?30)?(:15)?|)(\[Europe/Berlin\]|\[UTC\]|\[x\]|)",
+    ) {
+        for text in [format!("{date}{time}{offset}"), date] {
+            let (accepted, read) = fits("DateEquals", rules::DATE, &text);
+            prop_assert!(accepted || !read, "{:?}", text);
+        }
+    }
+
     #[test]
     fn resources_are_those_that_are_read(
         text in r"(\*|a|:|\$|\{|\}|\n|\$\{jwt:|\$\{jwt:(a|exp|/iat|/jti/a|expo|/|a:b|)\}|\$\{user\}){0,6}"
