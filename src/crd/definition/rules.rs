@@ -98,20 +98,35 @@ pub(super) fn policy() -> Vec<Rule> {
             .definition(InDefinition::Schema),
         not_empty(of_statement(&[Field("action")])).cure(at_least_one),
         not_empty(of_statement(&[Field("resource")])).cure(at_least_one),
-        Rule::new(of_statement(&[Field("resource"), Texts]), resource_test())
-            .wrong("'`' + self + '` is not a resource'".to_owned())
-            .cure("write `*` or `NAMESPACE:NAME`, such as `dev:*` or `dev:checkout`; the only variables are `${jwt:CLAIM}`, of claims about the identity")
-            // The pattern in the schema refuses the rest.
-            .definition(InDefinition::Looser(format!("self == '*' || {}", matches("self", ".:.")))),
         actions(statement.clone(), Effect::Deny),
         actions(statement.clone(), Effect::Allow).warning(),
         not_empty(vec![Field("spec"), Field("statement")])
             .cure("has no statement: the Policy grants nothing")
             .warning(),
     ];
+    rules.extend(resources(of_statement(&[Field("resource"), Texts])));
     rules.extend(condition(of_statement(&[Optional("condition")])));
     rules
 }
+
+/// A resource without variables, and one that may have some. The pattern in the schema refuses what
+/// the looser tests let through, but for variables of claims that are about the token.
+fn resources(place: Vec<Step>) -> [Rule; 2] {
+    let simple = matches("self", "^[^:]+:[^:]+$");
+    let wrong = "'`' + self + '` is not a resource'";
+    [
+        Rule::new(place.clone(), format!("(self.contains('$') || self == '*' || {simple})"))
+            .wrong(wrong.to_owned())
+            .cure("write `*` or `NAMESPACE:NAME`, such as `dev:*` or `dev:checkout`")
+            .definition(InDefinition::Looser(format!("self == '*' || {}", matches("self", ".:.")))),
+        Rule::new(place, format!("(!self.contains('$') || {})", with_variables(&resource_pattern())))
+            .wrong(wrong.to_owned())
+            .cure(&format!("write `NAMESPACE:NAME`; {VARIABLES}"))
+            .definition(InDefinition::Schema),
+    ]
+}
+
+const VARIABLES: &str = "the only variables are `${jwt:CLAIM}`, of claims about the identity";
 
 /// The rules of a Role.
 pub(super) fn role() -> Vec<Rule> {
@@ -174,7 +189,7 @@ fn condition(place: Vec<Step>) -> Vec<Rule> {
         empty_map(operator.clone()),
         Rule::new(value, value_test())
             .wrong("'in the value `' + self + '`'".to_owned())
-            .cure("the only variables are `${jwt:CLAIM}`, of claims about the identity")
+            .cure(VARIABLES)
             // But for variables of claims that are about the token.
             .definition(InDefinition::Schema),
     ];
@@ -251,11 +266,6 @@ pub(super) fn token_variable() -> String {
 }
 
 /// Without a variable the test is a simple one: an admission policy pays for each text.
-fn resource_test() -> String {
-    let simple = matches("self", "^[^:]+:[^:]+$");
-    format!("(self.contains('$') ? {} : self == '*' || {simple})", with_variables(&resource_pattern()))
-}
-
 fn value_test() -> String {
     format!("(!self.contains('$') || {})", with_variables(&value_pattern()))
 }

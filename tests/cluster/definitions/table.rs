@@ -14,7 +14,8 @@ pub(super) struct Invalid {
     pub(super) kind: &'static str,
     /// As YAML.
     pub(super) spec: &'static str,
-    /// The field, as our definitions name it; empty where they leave it to the admission policies.
+    /// The field, as our definitions name it; empty where they leave it to the admission policies. Where
+    /// it "should match" a pattern, the pattern is the cure.
     field: &'static str,
     /// The same, as the admission policies name it.
     admission_field: &'static str,
@@ -63,11 +64,11 @@ const POLICIES: &[Invalid] = invalid! { "Policy":
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['dev:']}]}",
         "spec.statement[0].resource[0]", "spec.statement[s].resource: `dev:`", "write `*` or `NAMESPACE:NAME`";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['a:b:c']}]}",
-        "spec.statement[0].resource[0]", "spec.statement[s].resource: `a:b:c`", "";
+        "spec.statement[0].resource[0] in body should match", "spec.statement[s].resource: `a:b:c`", "write `*` or `NAMESPACE:NAME`";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['${user}:*']}]}",
-        "spec.statement[0].resource[0]", "spec.statement[s].resource: `${user}:*`", "{jwt:";
+        "spec.statement[0].resource[0] in body should match", "spec.statement[s].resource: `${user}:*`", "the only variables are `${jwt:CLAIM}`";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['team-${jwt:org:*']}]}",
-        "spec.statement[0].resource[0]", "spec.statement[s].resource: ", "{jwt:";
+        "spec.statement[0].resource[0] in body should match", "spec.statement[s].resource: ", "the only variables are `${jwt:CLAIM}`";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['${jwt:exp}:*']}]}",
         "", "spec.statement[s].resource: `${jwt:exp}:*`", "of claims about the identity";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['*'], condition: {}}]}",
@@ -85,7 +86,7 @@ const POLICIES: &[Invalid] = invalid! { "Policy":
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['*'], condition: {StringEqual: {'jwt:x': []}}}]}",
         "spec.statement[0].condition[StringEqual][jwt:x]", "spec.statement[s].condition.StringEqual.jwt:x: ", "name at least one";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['*'], condition: {StringEqual: {'jwt:x': [a, '${user}']}}}]}",
-        "spec.statement[0].condition.StringEqual.jwt:x[1]", "spec.statement[s].condition.StringEqual.jwt:x: in the value `${user}`", "{jwt:";
+        "spec.statement[0].condition.StringEqual.jwt:x[1] in body should match", "spec.statement[s].condition.StringEqual.jwt:x: in the value `${user}`", "the only variables are `${jwt:CLAIM}`";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['*'], condition: {Bool: {'jwt:x': [perhaps]}}}]}",
         "", "spec.statement[s].condition: in `Bool`", "`true` or `false`";
     "{statement: [{sid: s, effect: Allow, action: ['*'], resource: ['*'], condition: {NumericLessThan: {'jwt:x': ['1', ten]}}}]}",
@@ -163,7 +164,9 @@ impl Invalid {
     pub(super) fn expected(&self, judge: Judge) -> Option<[&'static str; 2]> {
         match judge {
             Judge::Admission => Some([self.admission_field, self.cure]),
-            Judge::Definition => Some([self.field, self.cure]).filter(|[field, _]| !field.is_empty()),
+            Judge::Definition if self.field.is_empty() => None,
+            Judge::Definition if self.field.ends_with("should match") => Some([self.field, ""]),
+            Judge::Definition => Some([self.field, self.cure]),
         }
     }
 }
