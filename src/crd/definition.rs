@@ -2,12 +2,12 @@
 //! clusters whose definitions are not ours.
 //!
 //! Group, version, names, columns and the type of every field are those of OpenFaaS. What is added are
-//! rules ([`rules`]) that refuse what [`crd`](super) could not read. They are one table: both outputs
+//! rules (`rules.rs`) that refuse what [`crd`](super) could not read. They are one table: both outputs
 //! are made of it. What can be read with a warning is never refused.
 //!
 //! A definition must bound the cost of its rules, whatever an object holds: lists under rules have a
-//! longest length ([`schema`]), a rule that would still cost too much is looser there, or stands in the
-//! admission policies alone ([`rules::InDefinition`]). Those are bounded by what an object does hold.
+//! longest length (`schema.rs`), a rule that would still cost too much is looser there, or stands in the
+//! admission policies alone. Those are bounded by what an object does hold.
 //!
 //! What is stored already is not judged: the API server leaves out the rules of fields that an update
 //! does not change, and the admission policies ask about an object only if its `spec` changes.
