@@ -1,5 +1,6 @@
 //! The command line.
 
+mod crds;
 mod explain;
 mod serve;
 mod validate;
@@ -27,6 +28,8 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
+    /// Print what makes Kubernetes refuse invalid policies
+    Crds(crds::Args),
 }
 
 /// Arguments that say how objects are judged.
@@ -71,6 +74,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Validate(args) => args.run(),
+        Command::Crds(args) => args.run(),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

@@ -3,6 +3,8 @@
 //! Reading never fails as a whole: what cannot be read becomes a closed value and a
 //! [`Diagnostic`], and the rest of the object stands.
 
+pub mod definition;
+
 mod deployment;
 mod function;
 mod jwt_issuer;

@@ -64,6 +64,6 @@ pub use action::{Action, ActionPattern};
 pub use condition::{Condition, Truth};
 pub use demand::Wanted;
 pub use key::{ClaimKey, Context};
-pub use operator::{InvalidCondition, Operator};
+pub use operator::{InvalidCondition, Operand, Operator};
 pub use resource::{Cover, Resource, ResourcePattern, is_dns_label, is_dns_subdomain};
 pub use statement::{Effect, Policy, Role, Statement};

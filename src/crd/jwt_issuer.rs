@@ -7,6 +7,9 @@ use super::reader::Reader;
 use crate::compile::{Code, JwtIssuer};
 use crate::identity::lifetime;
 
+/// Hosts whose issuers may have plain http.
+pub(super) const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
+
 /// Reads the spec of a JwtIssuer; an unreadable one admits nothing.
 pub(super) fn read(spec: Value, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
     let mut spec = reader.map("spec", spec)?;
@@ -44,9 +47,8 @@ pub(super) fn read(spec: Value, reader: &mut Reader<'_>) -> Option<JwtIssuer> {
 /// An issuer is an https URL without query and fragment (OpenID Connect Core 1.0, section 2); plain
 /// http is accepted for loopback hosts, where nobody can listen in.
 fn fits(iss: &str, reader: &mut Reader<'_>) -> bool {
-    let loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     let fits = match parts(iss) {
-        Some((scheme, host)) => scheme == "https" || scheme == "http" && loopback(&host),
+        Some((scheme, host)) => scheme == "https" || scheme == "http" && LOOPBACK.contains(&host.as_str()),
         None => false,
     };
     if !fits {

@@ -81,15 +81,13 @@ fn read_statement(
 
 fn read_effect(path: &str, value: Option<Value>, reader: &mut Reader<'_>) -> Option<Effect> {
     let field = format!("{path}.effect");
-    match reader.text(&field, value)?.as_str() {
-        "Allow" => Some(Effect::Allow),
-        "Deny" => Some(Effect::Deny),
-        other => {
-            let message = format!("`{other}` is no effect: write `Allow` or `Deny`");
-            reader.error(&field, Code::InvalidEffect, message);
-            None
-        }
+    let text = reader.text(&field, value)?;
+    let effect = Effect::parse(&text);
+    if effect.is_none() {
+        let message = format!("`{text}` is no effect: write `Allow` or `Deny`");
+        reader.error(&field, Code::InvalidEffect, message);
     }
+    effect
 }
 
 /// Reads `action`. One that does not exist never matches in an Allow; in a Deny it is an error, since

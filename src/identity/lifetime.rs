@@ -37,6 +37,11 @@ pub enum InvalidLifetime {
     TooLong,
 }
 
+/// The units that a lifetime may have.
+pub fn units() -> impl Iterator<Item = &'static str> {
+    UNITS.iter().map(|(unit, _)| *unit)
+}
+
 /// Reads a token lifetime in Go's duration syntax.
 ///
 /// # Errors

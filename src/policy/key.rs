@@ -9,7 +9,7 @@ use crate::identity::Principal;
 use crate::identity::claims::split_pointer;
 
 /// Claims that are about the token and not about the identity: not keys.
-const NOT_KEYS: &[&str] = &["exp", "iat", "nbf", "jti"];
+pub(crate) const NOT_KEYS: &[&str] = &["exp", "iat", "nbf", "jti"];
 
 /// The circumstances of a request, beside the identity.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +43,13 @@ pub enum ContextKey {
     /// `request:Method`: the HTTP method.
     Method,
 }
+
+/// The keys of the request.
+pub(crate) const REQUEST_KEYS: &[(&str, ContextKey)] = &[
+    ("request:SourceIp", ContextKey::SourceIp),
+    ("request:CurrentTime", ContextKey::CurrentTime),
+    ("request:Method", ContextKey::Method),
+];
 
 /// A text that is no key, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,14 +130,12 @@ impl ContextKey {
     /// # Errors
     /// Everything that is not a key of the language.
     pub fn parse(text: &str) -> Result<Self, InvalidKey> {
-        match text {
-            "request:SourceIp" => Ok(Self::SourceIp),
-            "request:CurrentTime" => Ok(Self::CurrentTime),
-            "request:Method" => Ok(Self::Method),
-            _ => match text.strip_prefix("jwt:") {
-                Some(claim) => ClaimKey::parse(claim).map(Self::Claim),
-                None => Err(InvalidKey::Unknown(text.to_owned())),
-            },
+        if let Some((_, key)) = REQUEST_KEYS.iter().find(|(name, _)| *name == text) {
+            return Ok(key.clone());
+        }
+        match text.strip_prefix("jwt:") {
+            Some(claim) => ClaimKey::parse(claim).map(Self::Claim),
+            None => Err(InvalidKey::Unknown(text.to_owned())),
         }
     }
 

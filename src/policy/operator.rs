@@ -14,6 +14,23 @@ pub struct Operator {
     if_exists: bool,
 }
 
+/// What the values of an operator are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operand {
+    /// Texts: the only operators that take a set prefix.
+    Text,
+    /// Decimal numbers.
+    Number,
+    /// Points in time.
+    Date,
+    /// `true` or `false`.
+    Boolean,
+    /// Addresses and networks.
+    Address,
+    /// `true` (the key is absent) or `false`, without variables.
+    Presence,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Base {
     Text { matching: Matching, negated: bool },
@@ -30,6 +47,39 @@ enum Matching {
     EqualIgnoreCase,
     Like,
 }
+
+/// The operators, without prefix and suffix. Each `Equal` is also spelled `Equals`.
+const BASES: &[(&str, Base)] = &[
+    ("StringEqual", Base::Text { matching: Matching::Equal, negated: false }),
+    ("StringNotEqual", Base::Text { matching: Matching::Equal, negated: true }),
+    ("StringEqualIgnoreCase", Base::Text { matching: Matching::EqualIgnoreCase, negated: false }),
+    ("StringNotEqualIgnoreCase", Base::Text { matching: Matching::EqualIgnoreCase, negated: true }),
+    ("StringLike", Base::Text { matching: Matching::Like, negated: false }),
+    ("StringNotLike", Base::Text { matching: Matching::Like, negated: true }),
+    ("NumericEqual", Base::Numeric(Comparison::Equals)),
+    ("NumericNotEqual", Base::Numeric(Comparison::NotEquals)),
+    ("NumericLessThan", Base::Numeric(Comparison::LessThan)),
+    ("NumericLessThanEqual", Base::Numeric(Comparison::LessThanEquals)),
+    ("NumericGreaterThan", Base::Numeric(Comparison::GreaterThan)),
+    ("NumericGreaterThanEqual", Base::Numeric(Comparison::GreaterThanEquals)),
+    ("DateEqual", Base::Date(Comparison::Equals)),
+    ("DateNotEqual", Base::Date(Comparison::NotEquals)),
+    ("DateLessThan", Base::Date(Comparison::LessThan)),
+    ("DateLessThanEqual", Base::Date(Comparison::LessThanEquals)),
+    ("DateGreaterThan", Base::Date(Comparison::GreaterThan)),
+    ("DateGreaterThanEqual", Base::Date(Comparison::GreaterThanEquals)),
+    ("Bool", Base::Bool),
+    ("IpAddress", Base::IpAddress { negated: false }),
+    ("NotIpAddress", Base::IpAddress { negated: true }),
+    ("Null", Base::Null),
+];
+
+/// What may stand before an operator of strings.
+const SET_PREFIXES: &[(&str, Quantifier)] =
+    &[("ForAnyValue:", Quantifier::ForAnyValue), ("ForAllValues:", Quantifier::ForAllValues)];
+
+/// What may stand after every operator.
+const IF_EXISTS: &str = "IfExists";
 
 /// A part of a condition that cannot be read, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,9 +108,29 @@ pub enum InvalidCondition {
     },
 }
 
-const STRING_OPERATORS: &str = "StringEqual, StringNotEqual, StringEqualIgnoreCase, \
+pub(crate) const STRING_OPERATORS: &str = "StringEqual, StringNotEqual, StringEqualIgnoreCase, \
      StringNotEqualIgnoreCase, StringLike, StringNotLike";
-const OTHER_OPERATORS: &str = "Numeric…, Date…, Bool, Null, IpAddress and NotIpAddress";
+pub(crate) const OTHER_OPERATORS: &str = "Numeric…, Date…, Bool, Null, IpAddress and NotIpAddress";
+
+// === impl Operand ===
+
+impl Operand {
+    /// Every operand.
+    pub const ALL: [Self; 6] =
+        [Self::Text, Self::Number, Self::Date, Self::Boolean, Self::Address, Self::Presence];
+
+    /// What a value must be, in words. Every text is one where a text is asked for.
+    pub const fn expected(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Number => "a decimal number",
+            Self::Date => "a date such as `2026-01-31T12:00:00Z`",
+            Self::Boolean => "`true` or `false`",
+            Self::Address => "an address or a network such as `10.0.0.0/8`",
+            Self::Presence => "`true` (the key is absent) or `false` (it is present)",
+        }
+    }
+}
 
 // === impl Operator ===
 
@@ -70,12 +140,9 @@ impl Operator {
     /// # Errors
     /// Every other name, and set prefixes before operators that are not about strings.
     pub fn parse(name: &str) -> Result<Self, InvalidCondition> {
-        let (quantifier, rest) = match name.split_once(':') {
-            Some(("ForAnyValue", rest)) => (Quantifier::ForAnyValue, rest),
-            Some(("ForAllValues", rest)) => (Quantifier::ForAllValues, rest),
-            _ => (Quantifier::One, name),
-        };
-        let (rest, if_exists) = match rest.strip_suffix("IfExists") {
+        let prefixed = SET_PREFIXES.iter().find_map(|(prefix, q)| Some((*q, name.strip_prefix(prefix)?)));
+        let (quantifier, rest) = prefixed.unwrap_or((Quantifier::One, name));
+        let (rest, if_exists) = match rest.strip_suffix(IF_EXISTS) {
             Some(rest) => (rest, true),
             None => (rest, false),
         };
@@ -84,6 +151,17 @@ impl Operator {
             (Quantifier::One, _) | (_, Base::Text { .. }) => Ok(Self { base, quantifier, if_exists }),
             _ => Err(InvalidCondition::Quantifier(name.to_owned())),
         }
+    }
+
+    /// A regular expression (RE2, without anchors) for the names of all operators whose values are
+    /// `operand`.
+    pub fn names_of(operand: Operand) -> String {
+        let bases = BASES.iter().filter(|(_, base)| base.operand() == operand);
+        let names: Vec<_> = bases.map(|(name, _)| name.replace("Equal", "Equals?")).collect();
+        let prefixes: Vec<_> = SET_PREFIXES.iter().map(|(prefix, _)| *prefix).collect();
+        let prefix =
+            if operand == Operand::Text { format!("({})?", prefixes.join("|")) } else { String::new() };
+        format!("{prefix}({})({IF_EXISTS})?", names.join("|"))
     }
 
     /// Whether the operator says the same of every identity: `Null…IfExists` with `false`.
@@ -101,23 +179,22 @@ impl Operator {
         let key = ContextKey::parse(key)?;
         let mut problems = Vec::new();
         let mut values = Values { texts: values, problems: &mut problems };
+        let expected = self.base.operand().expected();
         let test = match self.base {
             Base::Text { matching, negated } => {
                 Test::Text { quantifier: self.quantifier, negated, values: values.texts(matching) }
             }
             Base::Numeric(comparison) => {
-                Test::Numeric { comparison, values: values.read(operand::parse_number, "a decimal number") }
+                Test::Numeric { comparison, values: values.read(operand::parse_number, expected) }
             }
-            Base::Date(comparison) => Test::Date {
-                comparison,
-                values: values.read(operand::parse_date, "a date such as `2026-01-31T12:00:00Z`"),
-            },
-            Base::Bool => Test::Bool { values: values.read(operand::parse_boolean, "`true` or `false`") },
-            Base::IpAddress { negated } => Test::IpAddress {
-                negated,
-                values: values.read(operand::parse_network, "an address or a network such as `10.0.0.0/8`"),
-            },
-            Base::Null => Test::Null { absent: values.booleans() },
+            Base::Date(comparison) => {
+                Test::Date { comparison, values: values.read(operand::parse_date, expected) }
+            }
+            Base::Bool => Test::Bool { values: values.read(operand::parse_boolean, expected) },
+            Base::IpAddress { negated } => {
+                Test::IpAddress { negated, values: values.read(operand::parse_network, expected) }
+            }
+            Base::Null => Test::Null { absent: values.booleans(expected) },
         };
         let unreadable_value = !problems.is_empty();
         Ok((Clause { key, if_exists: self.if_exists, test, unreadable_value }, problems))
@@ -127,37 +204,19 @@ impl Operator {
 impl Base {
     fn parse(name: &str) -> Option<Self> {
         let name = name.replace("Equals", "Equal");
-        let text = |matching, negated| Some(Self::Text { matching, negated });
-        match name.as_str() {
-            "StringEqual" => text(Matching::Equal, false),
-            "StringNotEqual" => text(Matching::Equal, true),
-            "StringEqualIgnoreCase" => text(Matching::EqualIgnoreCase, false),
-            "StringNotEqualIgnoreCase" => text(Matching::EqualIgnoreCase, true),
-            "StringLike" => text(Matching::Like, false),
-            "StringNotLike" => text(Matching::Like, true),
-            "Bool" => Some(Self::Bool),
-            "Null" => Some(Self::Null),
-            "IpAddress" => Some(Self::IpAddress { negated: false }),
-            "NotIpAddress" => Some(Self::IpAddress { negated: true }),
-            other => match (other.strip_prefix("Numeric"), other.strip_prefix("Date")) {
-                (Some(comparison), _) => comparison_named(comparison).map(Self::Numeric),
-                (_, Some(comparison)) => comparison_named(comparison).map(Self::Date),
-                _ => None,
-            },
+        BASES.iter().find(|(known, _)| *known == name).map(|(_, base)| *base)
+    }
+
+    const fn operand(self) -> Operand {
+        match self {
+            Self::Text { .. } => Operand::Text,
+            Self::Numeric(_) => Operand::Number,
+            Self::Date(_) => Operand::Date,
+            Self::Bool => Operand::Boolean,
+            Self::IpAddress { .. } => Operand::Address,
+            Self::Null => Operand::Presence,
         }
     }
-}
-
-fn comparison_named(name: &str) -> Option<Comparison> {
-    Some(match name {
-        "Equal" => Comparison::Equals,
-        "NotEqual" => Comparison::NotEquals,
-        "LessThan" => Comparison::LessThan,
-        "LessThanEqual" => Comparison::LessThanEquals,
-        "GreaterThan" => Comparison::GreaterThan,
-        "GreaterThanEqual" => Comparison::GreaterThanEquals,
-        _ => return None,
-    })
 }
 
 /// The clause of `principal: {key: values}`: an exact match of texts that stand for themselves.
@@ -199,8 +258,7 @@ impl Values<'_> {
         values
     }
 
-    fn booleans(&mut self) -> Vec<bool> {
-        let expected = "`true` (the key is absent) or `false` (it is present)";
+    fn booleans(&mut self, expected: &'static str) -> Vec<bool> {
         let mut values = Vec::new();
         for text in self.texts {
             match operand::parse_boolean(text) {

@@ -54,6 +54,26 @@ pub struct Role {
     pub unreadable: bool,
 }
 
+// === impl Effect ===
+
+impl Effect {
+    /// Both effects.
+    pub const ALL: [Self; 2] = [Self::Allow, Self::Deny];
+
+    /// As policies write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::Deny => "Deny",
+        }
+    }
+
+    /// The effect with exactly this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effect| effect.name() == name)
+    }
+}
+
 // === impl Statement ===
 
 impl Statement {

@@ -14,6 +14,7 @@ mod account;
 mod api_server;
 mod bad_input;
 mod churn;
+mod definitions;
 mod enforced;
 mod events;
 mod figures;
@@ -46,6 +47,7 @@ type Part = for<'a> fn(&'a mut Stage, &'a mut Report) -> Pin<Box<dyn Future<Outp
 /// All parts, in the order in which they run.
 const PARTS: &[(&str, Part)] = &[
     ("api-server", |stage, report| Box::pin(api_server::run(stage, report))),
+    ("definitions", |stage, report| Box::pin(definitions::run(stage, report))),
     ("enforced", |stage, report| Box::pin(enforced::run(stage, report))),
     ("access", |stage, report| Box::pin(access::run(stage, report))),
     ("tokens", |stage, report| Box::pin(tokens::run(stage, report))),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use crate::support::envoy::root;
 use crate::support::process::Process;
 
 const POLICY: &str = "\
@@ -368,5 +369,19 @@ fn serve_names_the_address_that_is_taken() -> Result<()> {
         let ended = serve(dir.path(), &["--policy-dir=p", &grpc, &http, &admin])?;
         ended.says(1, &[flag, &taken, "cannot listen: Address already in use"])?;
     }
+    Ok(())
+}
+
+#[test]
+fn crds_prints_the_manifests() -> Result<()> {
+    let shipped = |folder: &str| -> Result<String> {
+        let read = |kind| fs::read_to_string(root().join(format!("manifests/{folder}/{kind}.yaml")));
+        Ok([read("jwtissuers")?, read("policies")?, read("roles")?].join("---\n"))
+    };
+    for (args, folder) in [(&["crds"][..], "crds"), (&["crds", "--admission-policy"], "admission")] {
+        let ended = faas_iam(Path::new("/"), args)?;
+        assert_eq!((ended.code, ended.output), (Some(0), shipped(folder)?), "{args:?}");
+    }
+    assert_eq!(faas_iam(Path::new("/"), &["crds", "policies"])?.code, Some(64));
     Ok(())
 }

@@ -125,6 +125,10 @@ impl ApiServer {
     }
 
     /// A client that knows the server's certificate, and nobody's token.
+    pub(crate) const fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
     fn new_client(&self) -> Result<reqwest::Client> {
         let ca = Certificate::from_pem(&fs::read(self.ca_file())?)?;
         Ok(reqwest::Client::builder()
