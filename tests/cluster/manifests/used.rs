@@ -37,7 +37,6 @@ pub(crate) async fn check(
     declared: &Rendered,
     dir: &Path,
 ) -> Result<()> {
-    server.define_loosely().await?;
     for (plural, kind, spec) in WRONG {
         let object = json!({
             "apiVersion": "iam.openfaas.com/v1",
