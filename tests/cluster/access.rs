@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
 
@@ -79,7 +79,8 @@ async fn needs(
     let status = service.check("any", "GET", LIST).await?;
     ensure!(status == 503, "a decision was made: {status}");
     account::apply(server, None).await?;
-    service.faas_iam.wait_until_ready().await
+    service.faas_iam.wait_until_ready().await?;
+    keeps_secret(&service, token)
 }
 
 async fn expired(server: &ApiServer, token: &str, dir: &Path) -> Result<()> {
@@ -88,7 +89,8 @@ async fn expired(server: &ApiServer, token: &str, dir: &Path) -> Result<()> {
     let mut service = Service::spawn(&kubeconfig, NAMESPACE, &[], dir)?;
     service.until_unready(EXPIRED).await?;
     account::replace_token(token, dir)?;
-    service.faas_iam.wait_until_ready().await
+    service.faas_iam.wait_until_ready().await?;
+    keeps_secret(&service, &old)
 }
 
 /// An open watch outlives the token; the next one is refused. What is known stays in force, and a new
@@ -113,5 +115,13 @@ async fn expires(namespace: Namespace<'_>, token: &str, alice: &str, dir: &Path)
     account::replace_token(token, dir)?;
     service.until_status(&alice, LIST, 403).await?;
     service.faas_iam.process.check_running()?;
+    keeps_secret(&service, &short)?;
     namespace.apply("roles", "alice", &role("alice", "alice", "alice")).await
+}
+
+/// The signature is what makes a token worth something.
+fn keeps_secret(service: &Service, token: &str) -> Result<()> {
+    let (_, signature) = token.rsplit_once('.').context("no token")?;
+    ensure!(!service.log().contains(signature), "the token is in the log");
+    Ok(())
 }

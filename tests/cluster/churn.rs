@@ -97,6 +97,8 @@ async fn churn(server: &mut ApiServer, model: &mut Model, service: &mut Service)
     let mut stopped = Instant::now();
     for step in 0..STEPS {
         if step == UNHEARD.start {
+            knows(service, model).await?;
+            all_watched(service).await?;
             service.faas_iam.process.signal(Signal::STOP)?;
             stopped = Instant::now();
         }
@@ -120,7 +122,7 @@ async fn churn(server: &mut ApiServer, model: &mut Model, service: &mut Service)
     }
     eventually("a version was forgotten", async || {
         let log = service.log();
-        Ok(if log.contains(GONE) { Ok(()) } else { Err(log) })
+        Ok(if log.contains(GONE) { Ok(()) } else { Err(format!("the log does not say `{GONE}`")) })
     })
     .await?;
     service.faas_iam.process.check_running()
@@ -139,6 +141,15 @@ async fn knows(service: &Service, model: &Model) -> Result<()> {
     eventually("the revision is that of the objects", async || {
         let seen = service.snapshot().await?.revision;
         Ok(if seen == expected { Ok(()) } else { Err(format!("{seen} instead of {expected}")) })
+    })
+    .await
+}
+
+/// Only then the API server ends its watches, and not the service its tries.
+async fn all_watched(service: &Service) -> Result<()> {
+    eventually("every kind is watched", async || {
+        let up = service.metric("faas_iam_source_up").await?;
+        Ok(if up.contains(&0.0) { Err(format!("{up:?}")) } else { Ok(()) })
     })
     .await
 }
