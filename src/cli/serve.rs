@@ -29,7 +29,8 @@ pub(super) struct Args {
     #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
     policy_dir: Option<PathBuf>,
     /// Take the JwtIssuers, Policies and Roles from a Kubernetes cluster instead, as KUBECONFIG or the
-    /// pod's service account lead to it; needs --signing-key
+    /// pod's service account lead to it; needs --signing-key. What is wrong with them becomes Events on
+    /// them there
     #[arg(long, env = "FAAS_IAM_KUBERNETES")]
     kubernetes: bool,
     /// The namespace of the objects in the cluster [default: openfaas]

@@ -52,6 +52,9 @@ pub(crate) async fn run(stage: &mut Stage, report: &mut Report) -> Result<()> {
     if let Some(figure) = report.step("100 namespaces more", bench.many()).await {
         report.figure("100 namespaces more, one Deployment in each", figure);
     }
+    if let Some(figure) = report.step("1,000 Deployments more", bench.large()).await {
+        report.figure("1,000 Deployments more, of 8 KiB", figure);
+    }
     let restarted = Service::start(&kubeconfig, NAMESPACE, &flags, &dir).await;
     report.step("fresh from the lists it is the same", bench.restarted(restarted)).await;
     Ok(())
@@ -234,6 +237,21 @@ impl Bench<'_> {
         }
         let (all, memory) = (begin.elapsed(), self.service.memory()?.saturating_sub(before));
         Ok(format!("known {} after the last was made, {memory} KiB", shown(all.saturating_sub(written))))
+    }
+
+    /// What a Deployment costs: of all that it holds, little is kept.
+    async fn large(&self) -> Result<String> {
+        let before = self.service.memory()?;
+        for i in 0..1000 {
+            let mut object = deployment(&format!("large-{i}"), Some("true"));
+            if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+                metadata.insert("annotations".to_owned(), json!({"example.com/text": "x".repeat(8 * 1024)}));
+            }
+            let deployments = format!("/apis/apps/v1/namespaces/{DEFAULT}/deployments");
+            self.server.create(&deployments, &object).await?.expect(201)?;
+        }
+        self.until(DEFAULT, "large-999", 401).await?;
+        Ok(format!("{} KiB", self.service.memory()?.saturating_sub(before)))
     }
 
     async fn restarted(&self, other: Result<Service>) -> Result<()> {

@@ -12,8 +12,11 @@ pub(super) type Key = (String, String);
 /// The annotation of namespaces that hold functions, whatever its value.
 const FUNCTIONS_ANNOTATION: &str = "openfaas";
 
+/// What is kept of an object, as JSON text: a tree of small maps takes many times the memory.
+pub(super) type Kept = Box<str>;
+
 /// The key of an object, and what is kept of it: nothing where it does not matter.
-pub(super) fn reduced(kind: Watched, object: Value) -> (Key, Option<Value>) {
+pub(super) fn reduced(kind: Watched, object: Value) -> (Key, Option<Kept>) {
     let mut object = match object {
         Value::Object(object) => object,
         other => Map::from_iter([("spec".to_owned(), other)]),
@@ -28,7 +31,7 @@ pub(super) fn reduced(kind: Watched, object: Value) -> (Key, Option<Value>) {
     let mut kept: Map<_, _> = match kind {
         Watched::Namespace => {
             let holds_functions = member(&metadata, &["annotations", FUNCTIONS_ANNOTATION]).is_some();
-            return (key, holds_functions.then_some(Value::Null));
+            return (key, holds_functions.then(Kept::default));
         }
         Watched::Deployment => spec(object, deployment),
         Watched::Function => spec(object, function),
@@ -47,7 +50,7 @@ pub(super) fn reduced(kind: Watched, object: Value) -> (Key, Option<Value>) {
         read.insert("labels".to_owned(), json!({ FUNCTION_LABEL: label }));
     }
     kept.insert("metadata".to_owned(), Value::Object(read));
-    (key, Some(Value::Object(kept)))
+    (key, Some(Value::Object(kept).to_string().into()))
 }
 
 fn spec(mut object: Map<String, Value>, reduce: impl FnOnce(Value) -> Value) -> Map<String, Value> {

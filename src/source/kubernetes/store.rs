@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::reduce::{Key, reduced};
+use super::reduce::{Kept, Key, reduced};
 use super::watched::{Functions, Scope, Watched};
 use crate::compile::Bundle;
 use crate::crd::{self, Defaults};
@@ -38,7 +38,7 @@ pub(super) struct Store {
 /// What is known of a kind in a namespace.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Held {
-    objects: BTreeMap<Key, Value>,
+    objects: BTreeMap<Key, Kept>,
     /// Whether these are all.
     complete: bool,
 }
@@ -132,7 +132,9 @@ impl Store {
         let mut bundle = Bundle { function_namespaces, ..Bundle::default() };
         for (_, held) in self.held.iter().filter(|(scope, _)| scope.kind != Watched::Namespace) {
             for object in held.objects.values() {
-                crd::read(object.clone(), ORIGIN, defaults, &mut bundle);
+                // It was JSON before; if it were not now, what stands there would be unreadable.
+                let object = serde_json::from_str(object).unwrap_or_default();
+                crd::read(object, ORIGIN, defaults, &mut bundle);
             }
         }
         Some(bundle)

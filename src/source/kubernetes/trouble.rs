@@ -46,7 +46,8 @@ impl Trouble {
         Self(match error {
             kube::Error::Api(status) => match status.code {
                 401 => {
-                    "the API server does not accept the credentials (401): they are invalid or have expired"
+                    "the API server does not accept the credentials (401): they are invalid or have expired; \
+                     renew those of the kubeconfig or of the service account"
                         .to_owned()
                 }
                 403 => format!(
@@ -65,7 +66,8 @@ impl Trouble {
     /// No cluster is configured, or not so that it can be asked.
     pub(super) fn no_cluster(error: &(dyn Error + 'static)) -> Self {
         Self(format!(
-            "no cluster can be asked: neither KUBECONFIG (or ~/.kube/config) nor a service account in a pod: {}",
+            "no cluster can be asked: neither KUBECONFIG (or ~/.kube/config) nor a service account in a pod \
+             leads to one; set or mend one of them: {}",
             root(error)
         ))
     }
