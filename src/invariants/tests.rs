@@ -50,7 +50,8 @@ fn every_target_is_built_and_has_a_corpus() {
 
 #[test]
 fn the_decisions_of_the_documentation_hold() {
-    for file in files("tests/decisions") {
+    let is_yaml = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "yaml");
+    for file in files("tests/decisions").into_iter().filter(is_yaml) {
         let readable = hold(policy, &file.display().to_string(), &fs::read(&file).unwrap());
         assert!(readable || file.ends_with("unreadable-documents.yaml"), "{}", file.display());
     }
@@ -71,6 +72,51 @@ fn the_requests_of_the_comparison_hold() {
                 hold(check, line, request.as_bytes());
             }
             hold(body, line, content.as_bytes());
+        }
+    }
+}
+
+/// How many changed forms of each input are tried; a fuzzer tries millions.
+const CHANGED: usize = 40;
+
+/// A small generator of numbers (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as usize % limit.max(1)
+    }
+}
+
+/// One to three times: a piece of another input, or of the same, takes the place of a piece.
+fn changed(input: &[u8], others: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
+    let mut input = input.to_vec();
+    for _ in 0..=numbers.below(3) {
+        let other = &others[numbers.below(others.len())];
+        let from = numbers.below(other.len());
+        let piece = other[from..(from + numbers.below(24)).min(other.len())].to_vec();
+        let at = numbers.below(input.len());
+        let end = (at + numbers.below(12)).min(input.len());
+        input.splice(at..end, piece);
+    }
+    input
+}
+
+#[test]
+fn changed_forms_of_every_corpus_hold() {
+    for (name, target) in TARGETS {
+        let inputs: Vec<_> =
+            files(&format!("fuzz/corpus/{name}")).iter().map(|file| fs::read(file).unwrap()).collect();
+        let mut numbers = Numbers(1);
+        for input in &inputs {
+            for _ in 0..CHANGED {
+                let input = changed(input, &inputs, &mut numbers);
+                hold(*target, &format!("{name}: {}", String::from_utf8_lossy(&input)), &input);
+            }
         }
     }
 }

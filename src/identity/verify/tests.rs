@@ -369,6 +369,20 @@ fn ambiguous_or_deep_json_is_refused() {
 }
 
 #[test]
+fn an_api_token_is_told_apart_whatever_becomes_of_its_ends() {
+    let bed = bed();
+    let (api, function) = (bed.ours.token(&own_claims()), bed.ours.token(&function_claims()));
+    let cut = &api[..api.len() - 1];
+    for token in [&api, cut, &format!("{api}x"), &format!("x{api}"), &api[..api.rfind('.').unwrap()]] {
+        assert!(claims_to_be_api_token(token, OURS), "{token}");
+        assert!(!claims_to_be_api_token(token, IDP), "{token}");
+    }
+    for token in [&function, &bed.key.token(&claims()), "", "a", "a.b", "a.b.c"] {
+        assert!(!claims_to_be_api_token(token, OURS), "{token}");
+    }
+}
+
+#[test]
 fn tokens_over_16_kib_are_refused() {
     let bed = bed();
     let sized = |fill: usize| bed.key.token(&with(claims(), json!({"x": "x".repeat(fill)})));
