@@ -1,5 +1,6 @@
 //! The command line.
 
+mod edge;
 mod explain;
 mod serve;
 mod validate;

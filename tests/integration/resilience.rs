@@ -7,18 +7,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::Authorization;
+use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
 use faas_iam::compile::Bundle;
 use faas_iam::decide::authorize::Settings;
 use faas_iam::state::State;
 use faas_iam::token::{SigningKeys, TokenCache};
 use faas_iam::transport::ext_authz::ExtAuthz;
-use faas_iam::transport::grpc::{self, GrpcAddress, GrpcListener};
+use faas_iam::telemetry::{Metrics, Port};
+use faas_iam::transport::grpc;
+use faas_iam::transport::listener::{Address, Listener};
+use faas_iam::transport::overload::{Limits, Load as Under};
+use faas_iam::transport::serve::{Server, serve};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
 use crate::objects::grant;
 use crate::stack::{PASSWORD, Setup, Stack, USER, eventually};
-use crate::support::envoy::{Addresses, Envoy};
+use crate::support::envoy::{self, Addresses, Envoy};
 use crate::support::http;
 use crate::support::openfaas::OpenFaas;
 use crate::support::process::loopback;
@@ -201,13 +207,62 @@ async fn a_paused_service_closes_everything_until_it_goes_on() -> Result<()> {
     Ok(())
 }
 
+/// What may be under way, as by default.
+fn load() -> Arc<Under> {
+    Under::new(Limits { requests: 4096, bytes: 64 << 20 }, Arc::default())
+}
+
+async fn serve_checks(listener: Listener, checks: axum::Router) -> Result<()> {
+    let metrics = Arc::new(Metrics::default());
+    let server = Server { port: Port::Grpc, max_connections: 64, tls: None, metrics };
+    serve(listener, checks, server, std::future::pending()).await
+}
+
+/// A decision point with a defect.
+#[derive(Debug)]
+struct Panics;
+
+#[tonic::async_trait]
+impl Authorization for Panics {
+    async fn check(
+        &self,
+        request: tonic::Request<CheckRequest>,
+    ) -> Result<tonic::Response<CheckResponse>, tonic::Status> {
+        tokio::task::yield_now().await;
+        panic!("a defect, met with {} bytes of metadata", request.metadata().len())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_anywhere_in_a_check_closes_that_request_alone() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let gateway = OpenFaas::start(USER, PASSWORD, &[]).await?;
+    let listener = Address::Tcp(loopback(0)).bind().await?;
+    let Listener::Tcp(tcp) = &listener else { bail!("no TCP") };
+    let decisions = tcp.local_addr()?;
+    let (_, health) = tonic_health::server::health_reporter();
+    let server = tokio::spawn(serve_checks(listener, grpc::router(Panics, health, load())?));
+    // Open on failure: the answer has to be a denial, and not a failed call.
+    let addresses = Addresses::in_front_of(gateway.address, decisions, decisions)?;
+    let config = envoy::shipped(&addresses)?.replace("failure_mode_allow: false", "failure_mode_allow: true");
+    let envoy = Envoy::start_with(&config, addresses, files.path()).await?;
+    for target in ["/function/f", "/system/info", "/healthz"] {
+        let answer = http::request(envoy.addresses.listener, "GET", target, &[], b"").await?;
+        ensure!(answer.status == 503, "{target}: {}", answer.status);
+        ensure!(answer.text().contains("the service failed; see its log"), "{}", answer.text());
+    }
+    ensure!(gateway.recorded().is_empty(), "the gateway was reached");
+    server.abort();
+    Ok(())
+}
+
 /// The decision point without objects, in front of which Envoy stands; then with them.
 #[tokio::test]
 async fn before_the_first_snapshot_everything_is_closed() -> Result<()> {
     let files = tempfile::tempdir()?;
     let gateway = OpenFaas::start(USER, PASSWORD, &[]).await?;
-    let listener = GrpcAddress::Tcp(loopback(0)).bind().await?;
-    let GrpcListener::Tcp(tcp) = &listener else { bail!("no TCP") };
+    let listener = Address::Tcp(loopback(0)).bind().await?;
+    let Listener::Tcp(tcp) = &listener else { bail!("no TCP") };
     let decisions = tcp.local_addr()?;
     let signing = Arc::new(SigningKeys::ephemeral()?);
     let state = Arc::new(State::new("https://gateway.example.com".to_owned(), signing));
@@ -220,7 +275,7 @@ async fn before_the_first_snapshot_everything_is_closed() -> Result<()> {
         admin_basic_auth: false,
     };
     let (_, health) = tonic_health::server::health_reporter();
-    let server = tokio::spawn(grpc::serve(listener, ext_authz, health, std::future::pending()));
+    let server = tokio::spawn(serve_checks(listener, grpc::router(ext_authz, health, load())?));
     let addresses = Addresses::in_front_of(gateway.address, decisions, decisions)?;
     let envoy = Envoy::start(addresses, files.path()).await?;
 
