@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check_envoy;
 mod edge;
 mod explain;
 mod serve;
@@ -28,6 +29,8 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
+    /// Name the settings of an Envoy that would open a hole
+    CheckEnvoy(check_envoy::Args),
 }
 
 /// Arguments that say how objects are judged.
@@ -45,6 +48,14 @@ impl JudgingArgs {
     }
 }
 
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -52,7 +63,7 @@ enum Exit {
     Success = 0,
     /// `explain`: denied.
     Denied = 2,
-    /// `validate`: an object is invalid.
+    /// `validate`: an object is invalid. `check-envoy`: a setting opens a hole.
     Invalid = 3,
     /// The command line is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
@@ -72,6 +83,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Validate(args) => args.run(),
+        Command::CheckEnvoy(args) => args.run(),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

@@ -27,8 +27,13 @@ pub(super) struct EdgeArgs {
     grpc_tls_client_ca: Option<PathBuf>,
     /// A DNS name or URI of which a client's certificate must hold one, such as
     /// spiffe://cluster.local/ns/openfaas/sa/envoy [default: any]
-    #[arg(long, env = "FAAS_IAM_GRPC_TLS_CLIENT_SAN", value_name = "NAME", value_delimiter = ',',
-          requires = "grpc_tls_client_ca")]
+    #[arg(
+        long,
+        env = "FAAS_IAM_GRPC_TLS_CLIENT_SAN",
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "grpc_tls_client_ca"
+    )]
     grpc_tls_client_san: Vec<String>,
     /// Connections that each address has at most; fewer, where the limit of open files is lower
     #[arg(long, env = "FAAS_IAM_MAX_CONNECTIONS", value_name = "N", default_value_t = 4096,

@@ -128,7 +128,9 @@ pub async fn limit(
     let answer = AssertUnwindSafe(timeout(IN_TIME, next.run(request))).catch_unwind().await;
     let (reason, why) = match answer {
         Ok(Ok(response)) if !share.over.load(Ordering::Relaxed) => return Ok(response),
-        Ok(Ok(_)) => (Reason::Overloaded, "the checks under way hold all memory there is for them: try again"),
+        Ok(Ok(_)) => {
+            (Reason::Overloaded, "the checks under way hold all memory there is for them: try again")
+        }
         Ok(Err(_)) => (Reason::Overloaded, "the check did not arrive in time: try again"),
         Err(_) => {
             tracing::error!(path, "a panic was caught");
