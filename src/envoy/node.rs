@@ -43,7 +43,7 @@ impl<'a> Node<'a> {
 
     /// The members of this map, with their names.
     pub(super) fn members(&self) -> Vec<(&'a str, Self)> {
-        let members = self.value.as_object().into_iter().flatten();
+        let members = self.value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
         members.map(|(name, value)| (name.as_str(), Self { value, path: self.below(name) })).collect()
     }
 

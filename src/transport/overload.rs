@@ -15,12 +15,10 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::middleware::Next;
-use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
-use prost::Message as _;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -141,7 +139,7 @@ pub async fn limit(
 }
 
 /// One message, as the answer of a call that ended OK.
-fn grpc_message(message: &CheckResponse) -> Response<Body> {
+fn grpc_message(message: &impl prost::Message) -> Response<Body> {
     let message = message.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap_or_default();
     // Not compressed, the length, the message.

@@ -34,22 +34,29 @@ const DENIED: &str = "/system/functions?namespace=other";
 
 /// One answer, and when its request began and ended.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+pub(crate) struct Seen {
     allowed: bool,
-    status: u16,
+    pub(crate) status: u16,
     began: Instant,
-    ended: Instant,
+    pub(crate) ended: Instant,
+}
+
+impl Seen {
+    /// Whether a request got through that nothing allows.
+    pub(crate) const fn is_opened(&self) -> bool {
+        !self.allowed && self.status < 400
+    }
 }
 
 /// Clients that ask all the time.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<Result<Vec<Seen>>>>,
 }
 
 impl Load {
-    fn start(stack: &Stack, token: &str) -> Self {
+    pub(crate) fn start(stack: &Stack, token: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(AtomicUsize::new(0));
         let client = || {
@@ -61,7 +68,7 @@ impl Load {
     }
 
     /// Waits until each sort of request was made and answered a few times more.
-    async fn go_on(&self) -> Result<()> {
+    pub(crate) async fn go_on(&self) -> Result<()> {
         let enough = self.answers.load(Ordering::Relaxed) + 40;
         eventually("more answers", async || {
             let answers = self.answers.load(Ordering::Relaxed);
@@ -70,7 +77,7 @@ impl Load {
         .await
     }
 
-    async fn stop(self) -> Result<Vec<Seen>> {
+    pub(crate) async fn stop(self) -> Result<Vec<Seen>> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for task in self.tasks {
@@ -101,14 +108,14 @@ async fn client(
 }
 
 /// Every answer is the right one, or 503.
-fn check_answers(seen: &[Seen]) -> Result<()> {
+pub(crate) fn check_answers(seen: &[Seen]) -> Result<()> {
     let wrong = |seen: &&Seen| seen.status != 503 && seen.status != if seen.allowed { 200 } else { 403 };
     let wrong: Vec<_> = seen.iter().filter(wrong).collect();
     ensure!(wrong.is_empty(), "wrong answers: {wrong:?}");
     Ok(())
 }
 
-async fn stack() -> Result<(Stack, String)> {
+pub(crate) async fn stack() -> Result<(Stack, String)> {
     let stack = Stack::start(Setup::new(grant("alice", "Function:List", "dev:*"))).await?;
     let token = stack.token("alice").await?;
     Ok((stack, token))

@@ -140,6 +140,19 @@ pub(crate) fn accepting_admin(config: String) -> String {
         .replace("#     check_settings:", "    check_settings:")
 }
 
+/// The configuration with the lines that make the connection to `faas-iam` mutual TLS, with the files
+/// `tls.crt`, `tls.key` and `ca.crt` of a directory.
+pub(crate) fn with_mutual_tls(config: &str, dir: &Path) -> String {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in config.lines() {
+        let text = line.trim_start();
+        inside = text.starts_with("# transport_socket:") || (inside && text.starts_with('#'));
+        lines.push(if inside { line.replacen("# ", "", 1) } else { line.to_owned() });
+    }
+    lines.join("\n").replace("/etc/envoy/faas-iam/", &format!("{}/", dir.display()))
+}
+
 /// The Envoy binary: `ENVOY_BIN`, or the one that `make tools` installs.
 pub(crate) fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("ENVOY_BIN") {
