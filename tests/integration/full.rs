@@ -132,6 +132,7 @@ async fn bodies_beyond_the_memory_for_them_are_503_and_small_checks_go_on() -> R
             for frame in &more {
                 client.write_all(frame).await?;
             }
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
         std::future::pending::<Result<()>>().await
     };
