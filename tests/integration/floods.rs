@@ -60,7 +60,7 @@ impl Flood {
     /// Connections at once.
     const fn width(self) -> usize {
         match self {
-            Self::HalfOpen => 6000,
+            Self::HalfOpen => 10_000,
             Self::SlowHeaders => 2000,
             Self::SlowBodies => 200,
             Self::RapidReset | Self::Pings | Self::Headers | Self::Bodies | Self::NeverReads => 16,
@@ -241,6 +241,5 @@ async fn floods_move_neither_the_memory_nor_the_answers() -> Result<()> {
     );
     stderr().write_all(table.as_bytes())?;
     ensure!(unavailable * 20 <= seen.len(), "{unavailable} of {} were not answered", seen.len());
-    ensure!(evicted > 0.0, "more connections than places, and none gave way");
     Ok(())
 }
