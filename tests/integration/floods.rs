@@ -75,7 +75,7 @@ impl Flood {
         let with = |more: &[u8]| [&head[..], more].concat();
         match (self, is_http2) {
             (Self::HalfOpen, _) => (Vec::new(), Vec::new()),
-            (Self::SlowHeaders, true) => (PREFACE[..12].to_vec(), Vec::new()),
+            (Self::SlowHeaders, true) => (b"PRI * HTTP/2.0".to_vec(), Vec::new()),
             (Self::SlowHeaders, false) => (head.to_vec(), Vec::new()),
             (Self::RapidReset, true) => (hello, resets()),
             (Self::Pings, true) => {
