@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -31,7 +33,7 @@ use crate::transport::admin::Admin;
 use crate::transport::ext_authz::ExtAuthz;
 use crate::transport::gateway_credentials::GatewayCredentials;
 use crate::transport::listener::{Address, Listener};
-use crate::transport::overload::{Limits, Load};
+use crate::transport::overload::{self, FEW, Limits, Load};
 use crate::transport::serve::{Server, serve};
 use crate::transport::tls::{Tls, TlsFiles};
 use crate::transport::{grpc, http};
@@ -204,11 +206,16 @@ async fn start(
         metrics: Arc::clone(&metrics),
     };
     let stopped = || stop.clone().cancelled_owned();
-    tasks.spawn(serve(admin_listener, admin.clone().router()?, server(Port::Admin, None), stopped()));
-    let limit = RateLimit::new(config.token_rate, config.token_burst);
-    tasks.spawn(serve(http_listener, http::router(exchange, limit), server(Port::Http, None), stopped()));
-    let load = Load::new(config.grpc_limits, Arc::clone(&metrics));
-    let checks = grpc::router(ext_authz, health_service, load)?;
+    let limited = |router: Router, limits| {
+        let load = Load::new(limits, Arc::clone(&metrics));
+        router.layer(from_fn_with_state(load, overload::limit))
+    };
+    let inner = limited(admin.clone().router()?, FEW);
+    tasks.spawn(serve(admin_listener, inner, server(Port::Admin, None), stopped()));
+    let rate = RateLimit::new(config.token_rate, config.token_burst);
+    let tokens = limited(http::router(exchange, rate), FEW);
+    tasks.spawn(serve(http_listener, tokens, server(Port::Http, None), stopped()));
+    let checks = limited(grpc::router(ext_authz, health_service)?, config.grpc_limits);
     tasks.spawn(serve(grpc_listener, checks, server(Port::Grpc, tls), stopped()));
 
     let (http, admin_address) = (config.http_listen, config.admin_listen);

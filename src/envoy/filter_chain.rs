@@ -25,7 +25,7 @@ const HARMLESS_AFTER: &[&str] = &[
 ];
 
 /// Filters that run code of somebody's, which can answer or forward a request by itself.
-const RUN_CODE: &[&str] = &["Lua", "Wasm", "Config", "DynamicModuleFilter", "ExternalProcessor"];
+const RUN_CODE: &[&str] = &["Lua", "Wasm", "DynamicModuleFilter", "ExternalProcessor"];
 
 pub(super) fn review(filters: &[Node<'_>], checks: &[ExtAuthz<'_>], findings: &mut Findings) {
     let decided = checks.first().map(|check| check.entry.path.as_str());
@@ -54,13 +54,21 @@ pub(super) fn review(filters: &[Node<'_>], checks: &[ExtAuthz<'_>], findings: &m
                 let opens = "it can change a request after it was decided";
                 findings.at(filter, "filter-order", opens, "put it before ext_authz, or remove it");
             }
-            _ if !after && name.is_none_or(|name| RUN_CODE.contains(&name)) && !is_ours(&typed, checks) => {
+            _ if !after
+                && name.is_none_or(|name| RUN_CODE.contains(&name) || is_go(filter))
+                && !is_ours(&typed, checks) =>
+            {
                 let opens = "it can answer or forward a request before anything is decided";
                 findings.at(filter, "filter-order", opens, "remove it");
             }
             _ => {}
         }
     }
+}
+
+/// Whether it is the filter for programs in Go, whose message has a name that others have, too.
+fn is_go(filter: &Node<'_>) -> bool {
+    filter.text_of("typed_config.@type").is_some_and(|url| url.contains(".golang."))
 }
 
 /// The entry of the decision's filter itself.

@@ -5,7 +5,7 @@
 //! cannot keep out those who use theirs.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,8 +42,7 @@ pub(super) struct Activity {
     place: Place,
     opened: Instant,
     heard: AtomicBool,
-    under_way: AtomicUsize,
-    /// When the last request ended, in milliseconds after `opened`.
+    /// When a request last began or ended, in milliseconds after `opened`.
     last: AtomicU64,
 }
 
@@ -106,7 +105,6 @@ impl Activity {
             place,
             opened: Instant::now(),
             heard: AtomicBool::new(false),
-            under_way: AtomicUsize::new(0),
             last: AtomicU64::new(0),
         })
     }
@@ -116,21 +114,22 @@ impl Activity {
         if !self.heard.swap(true, Ordering::Relaxed) {
             self.place.connections.held().silent.remove(&self.place.id);
         }
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.note();
         UnderWay(Arc::clone(self))
     }
 
-    /// Ends when no request was under way for so long: for `first` before the first one, for `idle`
-    /// after it.
+    fn note(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Ends when no request began or ended for so long: for `first` before the first one, for `idle`
+    /// after it. An answer that its client does not read keeps nothing open.
     pub(super) async fn quiet(&self, first: Duration, idle: Duration) {
         loop {
             let limit = if self.heard.load(Ordering::Relaxed) { idle } else { first };
-            let now = Instant::now();
-            let since = match self.under_way.load(Ordering::Relaxed) {
-                0 => self.opened + Duration::from_millis(self.last.load(Ordering::Relaxed)),
-                _ => now,
-            };
-            if since + limit <= now {
+            let since = self.opened + Duration::from_millis(self.last.load(Ordering::Relaxed));
+            if since + limit <= Instant::now() {
                 return;
             }
             sleep_until(since + limit).await;
@@ -140,9 +139,7 @@ impl Activity {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last.store(since, Ordering::Relaxed);
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.note();
     }
 }
 
@@ -168,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_quiet_from_its_last_request_on() {
+    async fn a_connection_is_quiet_when_no_request_begins_or_ends() {
         let connections = Connections::new(1);
         let activity = Activity::new(connections.admit().unwrap());
         let (first, idle) = (Duration::from_secs(1), Duration::from_secs(10));
@@ -176,8 +173,8 @@ mod tests {
         activity.quiet(first, idle).await;
         assert_eq!(start.elapsed(), first);
         let request = activity.begin();
-        let long = tokio::time::timeout(Duration::from_secs(100), activity.quiet(first, idle)).await;
-        assert!(long.is_err(), "a request is under way");
+        let soon = Duration::from_secs(9);
+        assert!(tokio::time::timeout(soon, activity.quiet(first, idle)).await.is_err(), "it has just begun");
         drop(request);
         let start = Instant::now();
         activity.quiet(first, idle).await;

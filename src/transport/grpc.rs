@@ -1,14 +1,9 @@
 //! What Envoy talks to over gRPC: external authorization, health, reflection.
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
-
-use super::overload::{self, Load};
 
 /// Descriptors of `envoy.service.auth.v3`, for reflection.
 const EXT_AUTHZ_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ext_authz.bin"));
@@ -16,15 +11,11 @@ const EXT_AUTHZ_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/e
 /// The largest check that is read: a secret with its body and headers.
 const MAX_CHECK: usize = 9 * 1024 * 1024;
 
-/// All that is served, within what `load` allows to be under way.
+/// All that is served.
 ///
 /// # Errors
 /// The descriptors for reflection are broken.
-pub fn router(
-    ext_authz: impl Authorization,
-    health: HealthServer<impl Health>,
-    load: Arc<Load>,
-) -> anyhow::Result<Router> {
+pub fn router(ext_authz: impl Authorization, health: HealthServer<impl Health>) -> anyhow::Result<Router> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(EXT_AUTHZ_DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -32,5 +23,5 @@ pub fn router(
     let routes = Routes::new(health)
         .add_service(reflection)
         .add_service(AuthorizationServer::new(ext_authz).max_decoding_message_size(MAX_CHECK));
-    Ok(routes.into_axum_router().layer(from_fn_with_state(load, overload::limit)))
+    Ok(routes.into_axum_router())
 }

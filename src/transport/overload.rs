@@ -1,4 +1,4 @@
-//! The limits of what is under way on the gRPC port, and its last resort.
+//! The limits of what is under way on an address, and its last resort.
 //!
 //! A check beyond the limits is not queued: it is answered at once with a denial of 503. So is one
 //! that does not arrive whole in time, and one in which the service fails by a defect: the gRPC call
@@ -16,7 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::middleware::Next;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::timeout;
@@ -31,6 +31,9 @@ const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// How long a request has to arrive whole and be answered.
 const IN_TIME: Duration = Duration::from_secs(5);
+
+/// What may be under way where tokens are exchanged, and where probes answer.
+pub const FEW: Limits = Limits { requests: 1024, bytes: 16 * 1024 * 1024 };
 
 /// What may be under way at once.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +62,14 @@ struct Share {
     over: AtomicBool,
 }
 
+/// What a request is, as far as it matters to who cannot be answered.
+#[derive(Debug)]
+enum Asked {
+    Check,
+    OtherCall,
+    Http,
+}
+
 /// The body of a request, as far as there is room for it.
 struct Metered {
     body: Body,
@@ -82,13 +93,32 @@ impl Load {
         Some(Arc::new(Share { load: Arc::clone(self), bytes, over }))
     }
 
-    /// The answer to a request that nobody decided about.
-    fn unavailable(&self, path: &str, reason: Reason, message: &str) -> Response<Body> {
-        if path != CHECK {
-            return Status::new(Code::Unavailable, message).into_http();
+    /// The answer to a request that is not looked at.
+    fn unavailable(&self, asked: &Asked, reason: Reason, message: &str) -> Response<Body> {
+        match asked {
+            Asked::Check => {
+                self.metrics.count(reason);
+                grpc_message(&ext_authz::unavailable(reason, message))
+            }
+            Asked::OtherCall => Status::new(Code::Unavailable, message).into_http(),
+            Asked::Http => {
+                let mut response = Response::new(Body::from(format!("{message}\n")));
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
         }
-        self.metrics.count(reason);
-        grpc_message(&ext_authz::unavailable(reason, message))
+    }
+}
+
+impl Asked {
+    fn of(request: &Request<Body>) -> Self {
+        if request.uri().path() == CHECK {
+            return Self::Check;
+        }
+        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_call = kind.is_some_and(|kind| kind.starts_with(b"application/grpc"));
+        if is_call { Self::OtherCall } else { Self::Http }
     }
 }
 
@@ -117,25 +147,25 @@ pub async fn limit(
     request: Request<Body>,
     next: Next,
 ) -> Result<Response<Body>, Infallible> {
-    let path = request.uri().path().to_owned();
+    let asked = Asked::of(&request);
     let Some(share) = load.admit() else {
-        let why = "more checks are under way than are answered at once: try again";
-        return Ok(load.unavailable(&path, Reason::Overloaded, why));
+        let why = "more requests are under way than are answered at once: try again";
+        return Ok(load.unavailable(&asked, Reason::Overloaded, why));
     };
     let request = request.map(|body| Body::new(Metered { body, share: Arc::clone(&share) }));
     let answer = AssertUnwindSafe(timeout(IN_TIME, next.run(request))).catch_unwind().await;
     let (reason, why) = match answer {
         Ok(Ok(response)) if !share.over.load(Ordering::Relaxed) => return Ok(response),
         Ok(Ok(_)) => {
-            (Reason::Overloaded, "the checks under way hold all memory there is for them: try again")
+            (Reason::Overloaded, "the requests under way hold all memory there is for them: try again")
         }
-        Ok(Err(_)) => (Reason::Overloaded, "the check did not arrive in time: try again"),
+        Ok(Err(_)) => (Reason::Overloaded, "the request did not arrive in time: try again"),
         Err(_) => {
-            tracing::error!(path, "a panic was caught");
+            tracing::error!(?asked, "a panic was caught");
             (Reason::InternalError, "the service failed; see its log")
         }
     };
-    Ok(load.unavailable(&path, reason, why))
+    Ok(load.unavailable(&asked, reason, why))
 }
 
 /// One message, as the answer of a call that ended OK.

@@ -34,6 +34,8 @@ use crate::telemetry::{ConnectionFault, Metrics, Port};
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// How long a connection that is told to end may still take for its last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How long one may still take that was agreed under other certificates.
+const RETIRED: Duration = Duration::from_secs(30);
 /// Streams that one HTTP/2 connection may have at once.
 const STREAMS: u32 = 1024;
 /// How many streams may wait, reset by their client before they were looked at; beyond them the
@@ -69,8 +71,8 @@ struct Times {
     handshake: Duration,
     /// From the connection to the end of its first request's head.
     first_request: Duration,
-    /// Between requests. Envoy's own limits are shorter, so that it does not write into a connection
-    /// that is being closed.
+    /// While no request begins or ends. Envoy's own limits are shorter, so that it does not write into a
+    /// connection that is being closed.
     idle: Duration,
     /// From a request's head to the head of its answer; the body comes in between.
     request: Duration,
@@ -207,7 +209,7 @@ async fn converse(
             // What went wrong is the client's affair, and its connection is over.
             _ = conversation.as_mut() => return,
             () = shared.stop.cancelled(), if end.is_none() => end = Some(far_away()),
-            () = retired.cancelled(), if end.is_none() => end = Some(far_away()),
+            () = retired.cancelled(), if end.is_none() => end = Some(Instant::now() + RETIRED),
             () = activity.quiet(shared.times.first_request, shared.times.idle), if end.is_none() => {
                 shared.count(ConnectionFault::Idle);
                 end = Some(Instant::now() + LAST_ANSWERS);

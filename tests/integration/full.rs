@@ -143,7 +143,7 @@ async fn one_check_more_than_allowed_is_503_at_once_and_not_queued() -> Result<(
     let answer = stack.send("GET", target, &[("Authorization", &authorization)], b"").await?;
     let took = start.elapsed();
     ensure!(answer.status == 503 && answer.header("x-faas-iam-decision").is_some(), "{answer:?}");
-    ensure!(answer.text().contains("more checks are under way"), "{}", answer.text());
+    ensure!(answer.text().contains("more requests are under way"), "{}", answer.text());
     println!("overload: 503 after {took:?}");
     // They are given up, and there is room again, without help.
     stack.until_status(&token, target, 200).await?;

@@ -17,7 +17,7 @@ use faas_iam::token::{SigningKeys, TokenCache};
 use faas_iam::transport::ext_authz::ExtAuthz;
 use faas_iam::transport::grpc;
 use faas_iam::transport::listener::{Address, Listener};
-use faas_iam::transport::overload::{Limits, Load as Under};
+use faas_iam::transport::overload::{self, FEW, Load as Under};
 use faas_iam::transport::serve::{Server, serve};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
@@ -214,14 +214,11 @@ async fn a_paused_service_closes_everything_until_it_goes_on() -> Result<()> {
     Ok(())
 }
 
-/// What may be under way, as by default.
-fn load() -> Arc<Under> {
-    Under::new(Limits { requests: 4096, bytes: 64 << 20 }, Arc::default())
-}
-
 async fn serve_checks(listener: Listener, checks: axum::Router) -> Result<()> {
     let metrics = Arc::new(Metrics::default());
     let server = Server { port: Port::Grpc, max_connections: 64, tls: None, metrics };
+    let load = Under::new(FEW, Arc::default());
+    let checks = checks.layer(axum::middleware::from_fn_with_state(load, overload::limit));
     serve(listener, checks, server, std::future::pending()).await
 }
 
@@ -249,7 +246,7 @@ async fn a_panic_anywhere_in_a_check_closes_that_request_alone() -> Result<()> {
     let Listener::Tcp(tcp) = &listener else { bail!("no TCP") };
     let decisions = tcp.local_addr()?;
     let (_, health) = tonic_health::server::health_reporter();
-    let server = tokio::spawn(serve_checks(listener, grpc::router(Panics, health, load())?));
+    let server = tokio::spawn(serve_checks(listener, grpc::router(Panics, health)?));
     // Open on failure: the answer has to be a denial, and not a failed call.
     let addresses = Addresses::in_front_of(gateway.address, decisions, decisions)?;
     let config = envoy::shipped(&addresses)?.replace("failure_mode_allow: false", "failure_mode_allow: true");
@@ -283,7 +280,7 @@ async fn before_the_first_snapshot_everything_is_closed() -> Result<()> {
         admin_basic_auth: false,
     };
     let (_, health) = tonic_health::server::health_reporter();
-    let server = tokio::spawn(serve_checks(listener, grpc::router(ext_authz, health, load())?));
+    let server = tokio::spawn(serve_checks(listener, grpc::router(ext_authz, health)?));
     let addresses = Addresses::in_front_of(gateway.address, decisions, decisions)?;
     let envoy = Envoy::start(addresses, files.path()).await?;
 
