@@ -1,6 +1,8 @@
 //! The command line.
 
+mod check_envoy;
 mod crds;
+mod edge;
 mod explain;
 mod serve;
 mod validate;
@@ -30,6 +32,8 @@ enum Command {
     Validate(validate::Args),
     /// Print what makes Kubernetes refuse invalid policies
     Crds(crds::Args),
+    /// Name the settings of an Envoy that would open a hole
+    CheckEnvoy(check_envoy::Args),
 }
 
 /// Arguments that say how objects are judged.
@@ -47,6 +51,14 @@ impl JudgingArgs {
     }
 }
 
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -54,7 +66,7 @@ enum Exit {
     Success = 0,
     /// `explain`: denied.
     Denied = 2,
-    /// `validate`: an object is invalid.
+    /// `validate`: an object is invalid. `check-envoy`: a setting opens a hole.
     Invalid = 3,
     /// The command line is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
@@ -75,6 +87,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => args.run(),
         Command::Validate(args) => args.run(),
         Command::Crds(args) => args.run(),
+        Command::CheckEnvoy(args) => args.run(),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

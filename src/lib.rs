@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The modules stand in dependency order: a module uses only modules above it. Everything down to
-//! [`decide`] is pure: no sockets, no files, no clock, no environment, no logging. Time comes in as
+//! [`envoy`] is pure: no sockets, no files, no clock, no environment, no logging. Time comes in as
 //! a parameter.
 //!
 //! ```
@@ -63,6 +63,7 @@ pub mod policy;
 pub mod route;
 pub mod compile;
 pub mod decide;
+pub mod envoy;
 
 // Edge.
 pub mod crd;

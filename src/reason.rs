@@ -96,6 +96,8 @@ reasons! {
 
     /// No complete snapshot of the policies is loaded yet.
     SnapshotNotReady = "snapshot-not-ready",
+    /// More checks are under way than are answered at once, or this one did not arrive in time.
+    Overloaded = "overloaded",
     /// The service failed; the detail is in its log.
     InternalError = "internal-error",
 }

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,15 +26,18 @@ use crate::report::{self, Reporter};
 use crate::source::issuer_keys::{self, FetchConfig, IssuerKeys, ServiceAccount};
 use crate::source::kubernetes::{self, Cluster, Functions};
 use crate::state::State;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Port};
 use crate::token::TokenCache;
 use crate::token::limit::RateLimit;
 use crate::token::signer::SigningKeys;
 use crate::transport::admin::Admin;
 use crate::transport::ext_authz::ExtAuthz;
 use crate::transport::gateway_credentials::GatewayCredentials;
-use crate::transport::grpc::{self, GrpcAddress};
-use crate::transport::http;
+use crate::transport::listener::{Address, Listener};
+use crate::transport::overload::{self, FEW, Limits, Load};
+use crate::transport::serve::{Server, serve};
+use crate::transport::tls::{Tls, TlsFiles};
+use crate::transport::{grpc, http};
 use exchange::Exchange;
 
 /// After the signal to stop, how long the service still takes requests while it already says that it
@@ -54,7 +58,13 @@ pub struct Config {
     /// Where the gateway's credentials are.
     pub gateway_credentials: Option<PathBuf>,
     /// Where Envoy asks.
-    pub grpc_listen: GrpcAddress,
+    pub grpc_listen: Address,
+    /// With which certificates, if with any.
+    pub grpc_tls: Option<TlsFiles>,
+    /// Connections that each address has at most.
+    pub max_connections: usize,
+    /// What may be under way on Envoy's address.
+    pub grpc_limits: Limits,
     /// Where tokens are exchanged.
     pub http_listen: SocketAddr,
     /// Probes and what is in force.
@@ -136,17 +146,16 @@ async fn start(
     // Before anything listens: a file that is not there is a mistake in the command line.
     let signing = Arc::new(load_signing_keys(&config.signing_keys)?);
     let gateway = load_gateway_credentials(&config)?;
+    let tls = config.grpc_tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     if let Objects::Directory(directory) = &config.objects {
         fs::read_dir(directory).with_context(|| format!("--policy-dir {}", directory.display()))?;
     }
     let state = Arc::new(State::new(config.issuer.clone(), signing).with_federation(config.federation));
     let issuers = keep_issuer_keys(&config, &state, stop)?;
 
-    let grpc_address = &config.grpc_listen;
-    let grpc_listener =
-        grpc_address.bind().await.with_context(|| format!("--grpc-listen {grpc_address}: cannot listen"))?;
-    let http_listener = listen("--http-listen", config.http_listen).await?;
-    let admin_listener = listen("--admin-listen", config.admin_listen).await?;
+    let grpc_listener = listen("--grpc-listen", &config.grpc_listen).await?;
+    let http_listener = listen("--http-listen", &Address::Tcp(config.http_listen)).await?;
+    let admin_listener = listen("--admin-listen", &Address::Tcp(config.admin_listen)).await?;
 
     let metrics = Arc::new(Metrics::default());
     let tokens = Arc::new(TokenCache::new(config.token_cache_bytes));
@@ -169,24 +178,34 @@ async fn start(
         state: Arc::clone(&state),
         settings: config.settings.clone(),
         gateway: gateway.clone(),
-        metrics,
+        metrics: Arc::clone(&metrics),
         tokens,
         admin_basic_auth: config.admin_basic_auth,
     };
 
     follow_objects(&config, &admin, watch::Publisher::new(Arc::clone(&state), health.clone()), tasks, stop);
     tasks.spawn(until(stop.clone(), watch::files(config.signing_keys, state, gateway)));
-    let router = admin.clone().router()?.into_make_service_with_connect_info::<SocketAddr>();
-    let serve_admin =
-        axum::serve(admin_listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tasks.spawn(async move { Ok(serve_admin.await?) });
-    let serve_http = axum::serve(
-        http_listener,
-        http::router(exchange, RateLimit::new(config.token_rate, config.token_burst)),
-    )
-    .with_graceful_shutdown(stop.clone().cancelled_owned());
-    tasks.spawn(async move { Ok(serve_http.await?) });
-    tasks.spawn(grpc::serve(grpc_listener, ext_authz, health_service, stop.clone().cancelled_owned()));
+    if let Some(tls) = &tls {
+        tasks.spawn(until(stop.clone(), watch::certificates(Arc::clone(tls), Arc::clone(&metrics))));
+    }
+    let server = |port, tls| Server {
+        port,
+        max_connections: config.max_connections,
+        tls,
+        metrics: Arc::clone(&metrics),
+    };
+    let stopped = || stop.clone().cancelled_owned();
+    let limited = |router: Router, limits| {
+        let load = Load::new(limits, Arc::clone(&metrics));
+        router.layer(from_fn_with_state(load, overload::limit))
+    };
+    let inner = limited(admin.clone().router()?, FEW);
+    tasks.spawn(serve(admin_listener, inner, server(Port::Admin, None), stopped()));
+    let rate = RateLimit::new(config.token_rate, config.token_burst);
+    let tokens = limited(http::router(exchange, rate), FEW);
+    tasks.spawn(serve(http_listener, tokens, server(Port::Http, None), stopped()));
+    let checks = limited(grpc::router(ext_authz, health_service)?, config.grpc_limits);
+    tasks.spawn(serve(grpc_listener, checks, server(Port::Grpc, tls), stopped()));
 
     let (http, admin_address) = (config.http_listen, config.admin_listen);
     tracing::info!(issuer = config.issuer, grpc = %config.grpc_listen, %http, admin = %admin_address, "listening");
@@ -264,8 +283,8 @@ fn instance() -> String {
     if name.trim().is_empty() { "faas-iam".to_owned() } else { name.trim().to_owned() }
 }
 
-async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}: cannot listen"))
+async fn listen(flag: &str, address: &Address) -> anyhow::Result<Listener> {
+    address.bind().await.with_context(|| format!("{flag} {address}: cannot listen"))
 }
 
 /// Runs a task that goes on for ever, until the service stops.

@@ -3,4 +3,4 @@
 pub mod files;
 pub mod issuer_keys;
 pub mod kubernetes;
-mod yaml;
+pub(crate) mod yaml;

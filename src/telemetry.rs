@@ -35,7 +35,49 @@ pub fn init_logs(json: bool) {
 #[derive(Debug)]
 pub struct Metrics {
     decisions: Vec<AtomicU64>,
+    connections: [AtomicU64; Port::ALL.len()],
+    connection_faults: [[AtomicU64; ConnectionFault::ALL.len()]; Port::ALL.len()],
+    certificates: Certificates,
 }
+
+/// The addresses that are listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// Envoy's.
+    Grpc,
+    /// The token service's.
+    Http,
+    /// That of probes and metrics.
+    Admin,
+}
+
+/// What happened to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionFault {
+    /// The system had no room for it, such as no free file descriptor.
+    NotAccepted,
+    /// All places were taken by connections in use.
+    Full,
+    /// It had made no request and gave way to a newer one.
+    Evicted,
+    /// The TLS handshake failed or took too long.
+    Handshake,
+    /// No request came for too long.
+    Idle,
+}
+
+/// How often certificates were read anew, and how that went.
+#[derive(Debug, Default)]
+struct Certificates {
+    reloads: AtomicU64,
+    errors: AtomicU64,
+    /// Whether the files cannot be used as they are now.
+    stale: AtomicU64,
+}
+
+/// A connection that is open, until this is dropped.
+#[derive(Debug)]
+pub struct OpenConnection<'a>(&'a AtomicU64);
 
 /// What is not counted but looked at.
 #[derive(Debug)]
@@ -59,7 +101,12 @@ struct Exposition(String);
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { decisions: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            decisions: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            connections: Default::default(),
+            connection_faults: Default::default(),
+            certificates: Certificates::default(),
+        }
     }
 }
 
@@ -69,6 +116,38 @@ impl Metrics {
         if let Some(counter) = self.decisions.get(reason as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a connection as open.
+    pub fn open_connection(&self, port: Port) -> OpenConnection<'_> {
+        let [grpc, http, admin] = &self.connections;
+        let open = match port {
+            Port::Grpc => grpc,
+            Port::Http => http,
+            Port::Admin => admin,
+        };
+        open.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(open)
+    }
+
+    /// Counts what happened to a connection.
+    pub fn count_fault(&self, port: Port, fault: ConnectionFault) {
+        let counter = self.connection_faults.get(port as usize).and_then(|of| of.get(fault as usize));
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts that changed certificates were put in force, or could not be.
+    pub fn count_certificates(&self, usable: bool) {
+        let Certificates { reloads, errors, .. } = &self.certificates;
+        if usable { reloads } else { errors }.fetch_add(1, Ordering::Relaxed);
+        self.set_certificates_stale(!usable);
+    }
+
+    /// Notes whether the certificate files cannot be used as they are now.
+    pub fn set_certificates_stale(&self, stale: bool) {
+        self.certificates.stale.store(stale.into(), Ordering::Relaxed);
     }
 
     /// All series, in the Prometheus text format.
@@ -88,7 +167,66 @@ impl Metrics {
             events(&mut text, figures);
         }
         tokens(&mut text, observed.tokens);
+        self.transport(&mut text);
         text.0
+    }
+
+    fn transport(&self, text: &mut Exposition) {
+        let open = Port::ALL.iter().zip(&self.connections);
+        let open = open.map(|(port, count)| (label("port", port.name()), count.load(Ordering::Relaxed)));
+        text.family("faas_iam_connections", "gauge", "Open connections.", open);
+        let faults = Port::ALL.iter().zip(&self.connection_faults).flat_map(|(port, counts)| {
+            ConnectionFault::ALL.iter().zip(counts).map(move |(fault, count)| {
+                let labels = format!("{{port=\"{}\",cause=\"{}\"}}", port.name(), fault.name());
+                (labels, count.load(Ordering::Relaxed))
+            })
+        });
+        let help = "Connections that were refused or ended by the service.";
+        text.family("faas_iam_connection_faults_total", "counter", help, faults);
+        let Certificates { reloads, errors, stale } = &self.certificates;
+        let mut single = |name, kind, help, value: &AtomicU64| {
+            text.family(name, kind, help, [(String::new(), value.load(Ordering::Relaxed))]);
+        };
+        let help = "Certificates that were put in force while the service ran.";
+        single("faas_iam_tls_reloads_total", "counter", help, reloads);
+        let help = "Changes of the certificate files that cannot be used.";
+        single("faas_iam_tls_reload_errors_total", "counter", help, errors);
+        let help = "Whether the certificate files cannot be used as they are now, and older ones are.";
+        single("faas_iam_tls_stale", "gauge", help, stale);
+    }
+}
+
+impl Port {
+    /// Every address.
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::Http, Self::Admin];
+
+    /// Its name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl ConnectionFault {
+    const ALL: [Self; 5] = [Self::NotAccepted, Self::Full, Self::Evicted, Self::Handshake, Self::Idle];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NotAccepted => "not-accepted",
+            Self::Full => "full",
+            Self::Evicted => "evicted",
+            Self::Handshake => "handshake",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,10 +1,15 @@
 //! The servers: what Envoy and clients talk to.
 
 pub mod admin;
+pub mod connections;
 pub mod ext_authz;
 pub mod gateway_credentials;
 pub mod grpc;
 pub mod http;
+pub mod listener;
+pub mod overload;
+pub mod serve;
+pub mod tls;
 
 pub use ext_authz::http_status;
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::serve::ReadingArgs;
-use super::{Exit, JudgingArgs, usage};
+use super::{Exit, JudgingArgs, Output, usage};
 use crate::compile::{Bundle, Diagnostic, IssuerKeys, Severity, Snapshot, compile_with};
 use crate::crd::Defaults;
 use crate::decide::authorize::{Answer, Identity, Inquiry, Verdict, authorize};
@@ -59,13 +59,6 @@ pub(super) struct Args {
     /// The URL or path, with its query
     #[arg(value_name = "URL")]
     url: String,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// A Role and whether it matches.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::edge::EdgeArgs;
 use super::{Exit, JudgingArgs, usage};
 use crate::crd::Defaults;
 use crate::decide::authorize::{FunctionAuth, Settings};
@@ -14,7 +15,7 @@ use crate::route::{Provider, Rules, Ui, UrlPattern};
 use crate::service::{self, Config, Objects};
 use crate::source::issuer_keys::SERVICE_ACCOUNT_DIR;
 use crate::telemetry;
-use crate::transport::grpc::GrpcAddress;
+use crate::transport::listener::Address;
 
 /// A quiet cluster confirms what is known twice in this time.
 const LEAST_STALENESS: Duration = Duration::from_secs(60);
@@ -48,13 +49,15 @@ pub(super) struct Args {
     gateway_credentials: Option<PathBuf>,
     /// Where Envoy asks: IP:PORT or unix:PATH
     #[arg(long, env = "FAAS_IAM_GRPC_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9000")]
-    grpc_listen: GrpcAddress,
+    grpc_listen: Address,
     /// Where Envoy sends /oauth/token and /.well-known/*
     #[arg(long, env = "FAAS_IAM_HTTP_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http_listen: SocketAddr,
     /// Probes, metrics and what is in force; not for clients
     #[arg(long, env = "FAAS_IAM_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9090")]
     admin_listen: SocketAddr,
+    #[command(flatten)]
+    edge: EdgeArgs,
     #[command(flatten)]
     reading: ReadingArgs,
     #[command(flatten)]
@@ -160,6 +163,7 @@ impl Args {
             Err(message) => return Ok(usage(&message)),
         };
         telemetry::init_logs(self.log_format == LogFormat::Json);
+        self.edge.report(config.max_connections);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let ended = runtime.block_on(service::run(config));
         // Whoever still reads a file, on a file system that hangs, is not waited for.
@@ -188,6 +192,9 @@ impl Args {
             signing_keys: self.signing_key.clone(),
             gateway_credentials: self.gateway_credentials.clone(),
             grpc_listen: self.grpc_listen.clone(),
+            grpc_tls: self.edge.tls()?,
+            max_connections: self.edge.max_connections(),
+            grpc_limits: self.edge.limits(),
             http_listen: self.http_listen,
             admin_listen: self.admin_listen,
             settings: self.reading.settings()?,

@@ -14,8 +14,10 @@ use crate::crd::Defaults;
 use crate::source::files;
 use crate::source::kubernetes::{self, Cluster, Status};
 use crate::state::{State, aside};
+use crate::telemetry::Metrics;
 use crate::transport::ext_authz::ExtAuthz;
 use crate::transport::gateway_credentials::GatewayCredentials;
+use crate::transport::tls::Tls;
 
 /// How often keys and credentials are read again. A mounted Secret changes far less often.
 const REREAD: Duration = Duration::from_secs(5);
@@ -157,6 +159,32 @@ pub(super) async fn files(
         }
         if problem != last_problem && !problem.is_empty() {
             tracing::warn!("{problem}: what was read before stays in force");
+        }
+        last_problem = problem;
+    }
+}
+
+/// Puts certificates in force whenever their files change. What was read before stays in force while
+/// they cannot be used, and that is said once.
+pub(super) async fn certificates(tls: Arc<Tls>, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+    let mut last_problem = String::new();
+    loop {
+        tokio::time::sleep(REREAD).await;
+        let problem = match tls.reload() {
+            Ok(false) => {
+                metrics.set_certificates_stale(false);
+                String::new()
+            }
+            Ok(true) => {
+                tracing::info!("the certificates of --grpc-listen have changed");
+                metrics.count_certificates(true);
+                String::new()
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        if problem != last_problem && !problem.is_empty() {
+            tracing::error!("{problem}: the certificates that were read before stay in force");
+            metrics.count_certificates(false);
         }
         last_problem = problem;
     }

@@ -12,16 +12,16 @@ use serde_saphyr::Options;
 
 /// A text that is not YAML, or not unambiguous.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub(crate) struct Malformed {
     /// Where, within the document.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// What is wrong.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 /// Reads one document. Whole numbers and booleans remain such only where they are written as JSON
 /// writes them; in any other spelling they are texts.
-pub(super) fn parse(document: &str) -> Result<Value, Malformed> {
+pub(crate) fn parse(document: &str) -> Result<Value, Malformed> {
     let mut value: Value = serde_saphyr::from_str_with_options(document, options())?;
     if has_other_scalars(&value) {
         let spelling =

@@ -65,6 +65,14 @@ impl Authorization for ExtAuthz {
     }
 }
 
+/// The answer to a check that nobody decided: the service has no room for it, or has failed.
+pub(super) fn unavailable(reason: Reason, message: &str) -> impl prost::Message + use<> {
+    let decision_id = Ulid::new().to_string();
+    let envelope =
+        Envelope { decision_id: &decision_id, revision: None, issuer: "", gateway_authorization: None };
+    check_response(&Verdict::refuse(Refused::new(reason, message)), &envelope)
+}
+
 impl ExtAuthz {
     fn verdict(&self, request: &CheckRequest, loaded: Option<&Loaded>) -> Verdict {
         let Some(loaded) = loaded else {

@@ -319,6 +319,23 @@ fn wrong_command_lines_end_with_64() -> Result<()> {
             &["serve", "--issuer=https://gw", "--policy-dir=p", "--admin-basic-auth=allow"],
             &["--admin-basic-auth allow needs --gateway-credentials"],
         ),
+        (
+            &["serve", "--issuer=https://gw", "--policy-dir=p", "--grpc-tls-cert=c"],
+            &["--grpc-tls-key <FILE>"],
+        ),
+        (&["serve", "--issuer=https://gw", "--policy-dir=p", "--grpc-tls-client-ca=c"], &["--grpc-tls-cert"]),
+        (
+            &["serve", "--issuer=https://gw", "--policy-dir=p", "--grpc-tls-client-san=c"],
+            &["--grpc-tls-client-ca"],
+        ),
+        (
+            &["serve", "--issuer=https://gw", "--policy-dir=p", "--max-connections=0"],
+            &["'0'", "--max-connections"],
+        ),
+        (
+            &["serve", "--issuer=https://gw", "--policy-dir=p", "--max-check-bytes=1"],
+            &["'1'", "--max-check-bytes"],
+        ),
     ];
     for (args, parts) in cases {
         faas_iam(dir.path(), args)?.says(64, parts).with_context(|| format!("{args:?}"))?;
@@ -352,6 +369,11 @@ fn serve_does_not_start_without_its_files() -> Result<()> {
     ] {
         let ended = serve(dir.path(), &["--policy-dir=p", &format!("--signing-key={key}")])?;
         ended.says(1, &["--signing-key", key, told])?;
+    }
+    for (cert, told) in [("missing", "No such file"), ("garbage", "no certificate in it")] {
+        let tls = [format!("--grpc-tls-cert={cert}"), "--grpc-tls-key=wrong.pem".to_owned()];
+        serve(dir.path(), &["--policy-dir=p", &tls[0], &tls[1]])?
+            .says(1, &["--grpc-tls-cert", cert, told])?;
     }
     let ended = serve(dir.path(), &["--policy-dir=p", "--gateway-credentials=credentials"])?;
     ended.says(1, &["--gateway-credentials credentials: ", "credentials/basic-auth-password: "])

@@ -2,17 +2,23 @@
 
 mod tidy;
 mod bed;
+mod check_envoy;
 mod check_response;
 mod cli;
 mod decisions;
 mod dockerfile;
 mod envoy_bodies;
 mod envoy_config;
+mod envoy_mutations;
 mod exchange;
+mod floods;
+mod frames;
+mod full;
 mod function_plane;
 mod function_tokens;
 mod grpc;
 mod live;
+mod mutual_tls;
 mod refusals;
 mod resilience;
 mod route_matrix;

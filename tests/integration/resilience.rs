@@ -7,18 +7,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::Authorization;
+use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
 use faas_iam::compile::Bundle;
 use faas_iam::decide::authorize::Settings;
 use faas_iam::state::State;
+use faas_iam::telemetry::{Metrics, Port};
 use faas_iam::token::{SigningKeys, TokenCache};
 use faas_iam::transport::ext_authz::ExtAuthz;
-use faas_iam::transport::grpc::{self, GrpcAddress, GrpcListener};
+use faas_iam::transport::grpc;
+use faas_iam::transport::listener::{Address, Listener};
+use faas_iam::transport::overload::{self, FEW, Load as Under};
+use faas_iam::transport::serve::{Server, serve};
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
 use crate::objects::grant;
 use crate::stack::{PASSWORD, Setup, Stack, USER, eventually};
-use crate::support::envoy::{Addresses, Envoy};
+use crate::support::envoy::{self, Addresses, Envoy};
 use crate::support::http;
 use crate::support::openfaas::OpenFaas;
 use crate::support::process::loopback;
@@ -28,22 +34,29 @@ const DENIED: &str = "/system/functions?namespace=other";
 
 /// One answer, and when its request began and ended.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+pub(crate) struct Seen {
     allowed: bool,
-    status: u16,
+    pub(crate) status: u16,
     began: Instant,
-    ended: Instant,
+    pub(crate) ended: Instant,
+}
+
+impl Seen {
+    /// Whether a request got through that nothing allows.
+    pub(crate) const fn is_opened(&self) -> bool {
+        !self.allowed && self.status < 400
+    }
 }
 
 /// Clients that ask all the time.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<Result<Vec<Seen>>>>,
 }
 
 impl Load {
-    fn start(stack: &Stack, token: &str) -> Self {
+    pub(crate) fn start(stack: &Stack, token: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(AtomicUsize::new(0));
         let client = || {
@@ -55,7 +68,7 @@ impl Load {
     }
 
     /// Waits until each sort of request was made and answered a few times more.
-    async fn go_on(&self) -> Result<()> {
+    pub(crate) async fn go_on(&self) -> Result<()> {
         let enough = self.answers.load(Ordering::Relaxed) + 40;
         eventually("more answers", async || {
             let answers = self.answers.load(Ordering::Relaxed);
@@ -64,7 +77,7 @@ impl Load {
         .await
     }
 
-    async fn stop(self) -> Result<Vec<Seen>> {
+    pub(crate) async fn stop(self) -> Result<Vec<Seen>> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for task in self.tasks {
@@ -95,14 +108,14 @@ async fn client(
 }
 
 /// Every answer is the right one, or 503.
-fn check_answers(seen: &[Seen]) -> Result<()> {
+pub(crate) fn check_answers(seen: &[Seen]) -> Result<()> {
     let wrong = |seen: &&Seen| seen.status != 503 && seen.status != if seen.allowed { 200 } else { 403 };
     let wrong: Vec<_> = seen.iter().filter(wrong).collect();
     ensure!(wrong.is_empty(), "wrong answers: {wrong:?}");
     Ok(())
 }
 
-async fn stack() -> Result<(Stack, String)> {
+pub(crate) async fn stack() -> Result<(Stack, String)> {
     let stack = Stack::start(Setup::new(grant("alice", "Function:List", "dev:*"))).await?;
     let token = stack.token("alice").await?;
     Ok((stack, token))
@@ -201,13 +214,60 @@ async fn a_paused_service_closes_everything_until_it_goes_on() -> Result<()> {
     Ok(())
 }
 
+async fn serve_checks(listener: Listener, checks: axum::Router) -> Result<()> {
+    let metrics = Arc::new(Metrics::default());
+    let server = Server { port: Port::Grpc, max_connections: 64, tls: None, metrics };
+    let load = Under::new(FEW, Arc::default());
+    let checks = checks.layer(axum::middleware::from_fn_with_state(load, overload::limit));
+    serve(listener, checks, server, std::future::pending()).await
+}
+
+/// A decision point with a defect.
+#[derive(Debug)]
+struct Panics;
+
+#[tonic::async_trait]
+impl Authorization for Panics {
+    async fn check(
+        &self,
+        request: tonic::Request<CheckRequest>,
+    ) -> Result<tonic::Response<CheckResponse>, tonic::Status> {
+        tokio::task::yield_now().await;
+        assert!(request.metadata().is_empty(), "a defect: no call is without metadata");
+        Err(tonic::Status::internal("not reached"))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_anywhere_in_a_check_closes_that_request_alone() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let gateway = OpenFaas::start(USER, PASSWORD, &[]).await?;
+    let listener = Address::Tcp(loopback(0)).bind().await?;
+    let Listener::Tcp(tcp) = &listener else { bail!("no TCP") };
+    let decisions = tcp.local_addr()?;
+    let (_, health) = tonic_health::server::health_reporter();
+    let server = tokio::spawn(serve_checks(listener, grpc::router(Panics, health)?));
+    // Open on failure: the answer has to be a denial, and not a failed call.
+    let addresses = Addresses::in_front_of(gateway.address, decisions, decisions)?;
+    let config = envoy::shipped(&addresses)?.replace("failure_mode_allow: false", "failure_mode_allow: true");
+    let envoy = Envoy::start_with(&config, addresses, files.path()).await?;
+    for target in ["/function/f", "/system/info", "/healthz"] {
+        let answer = http::request(envoy.addresses.listener, "GET", target, &[], b"").await?;
+        ensure!(answer.status == 503, "{target}: {}", answer.status);
+        ensure!(answer.text().contains("the service failed; see its log"), "{}", answer.text());
+    }
+    ensure!(gateway.recorded().is_empty(), "the gateway was reached");
+    server.abort();
+    Ok(())
+}
+
 /// The decision point without objects, in front of which Envoy stands; then with them.
 #[tokio::test]
 async fn before_the_first_snapshot_everything_is_closed() -> Result<()> {
     let files = tempfile::tempdir()?;
     let gateway = OpenFaas::start(USER, PASSWORD, &[]).await?;
-    let listener = GrpcAddress::Tcp(loopback(0)).bind().await?;
-    let GrpcListener::Tcp(tcp) = &listener else { bail!("no TCP") };
+    let listener = Address::Tcp(loopback(0)).bind().await?;
+    let Listener::Tcp(tcp) = &listener else { bail!("no TCP") };
     let decisions = tcp.local_addr()?;
     let signing = Arc::new(SigningKeys::ephemeral()?);
     let state = Arc::new(State::new("https://gateway.example.com".to_owned(), signing));
@@ -220,7 +280,7 @@ async fn before_the_first_snapshot_everything_is_closed() -> Result<()> {
         admin_basic_auth: false,
     };
     let (_, health) = tonic_health::server::health_reporter();
-    let server = tokio::spawn(grpc::serve(listener, ext_authz, health, std::future::pending()));
+    let server = tokio::spawn(serve_checks(listener, grpc::router(ext_authz, health)?));
     let addresses = Addresses::in_front_of(gateway.address, decisions, decisions)?;
     let envoy = Envoy::start(addresses, files.path()).await?;
 

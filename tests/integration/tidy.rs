@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that know no I/O, in the order of `lib.rs`; those after them may.
-const PURE: &[&str] = &["reason", "json", "identity", "policy", "route", "compile", "decide"];
+const PURE: &[&str] = &["reason", "json", "identity", "policy", "route", "compile", "decide", "envoy"];
 
 /// What a pure module never names, and why it would.
 const IMPURE: &[&str] = &[

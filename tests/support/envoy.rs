@@ -133,11 +133,25 @@ pub(crate) fn render(shipped: &str, addresses: &Addresses) -> Result<String> {
 
 /// The configuration with the lines that let routes accept the gateway's administrator.
 pub(crate) fn accepting_admin(config: String) -> String {
-    config
-        .replace("# typed_per_filter_config:", "typed_per_filter_config:")
-        .replace("#   envoy.filters.http.ext_authz:", "  envoy.filters.http.ext_authz:")
-        .replace("#     \"@type\"", "    \"@type\"")
-        .replace("#     check_settings:", "    check_settings:")
+    uncommented(&config, "# typed_per_filter_config:")
+}
+
+/// The configuration with the lines that make the connection to `faas-iam` mutual TLS, with the files
+/// `tls.crt`, `tls.key` and `ca.crt` of a directory.
+pub(crate) fn with_mutual_tls(config: &str, dir: &Path) -> String {
+    uncommented(config, "# transport_socket:").replace("/etc/envoy/faas-iam/", &format!("{}/", dir.display()))
+}
+
+/// The configuration with the comment that begins with `first` as lines of its own.
+fn uncommented(config: &str, first: &str) -> String {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in config.lines() {
+        let text = line.trim_start();
+        inside = text.starts_with(first) || (inside && text.starts_with('#'));
+        lines.push(if inside { line.replacen("# ", "", 1) } else { line.to_owned() });
+    }
+    lines.join("\n")
 }
 
 /// The Envoy binary: `ENVOY_BIN`, or the one that `make tools` installs.

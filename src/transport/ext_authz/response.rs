@@ -99,6 +99,7 @@ fn wire(reason: Reason) -> Wire {
         // Not Envoy's `error_response`: that one obeys a `failure_mode_allow` that is set by mistake.
         // The reasons of an Allow never reach a refusal; if one does, the service is broken.
         Reason::SnapshotNotReady
+        | Reason::Overloaded
         | Reason::InternalError
         | Reason::Allowed
         | Reason::PublicRoute
