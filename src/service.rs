@@ -188,24 +188,16 @@ async fn start(
     if let Some(tls) = &tls {
         tasks.spawn(until(stop.clone(), watch::certificates(Arc::clone(tls), Arc::clone(&metrics))));
     }
-    let server = |port, tls| Server {
-        port,
-        max_connections: config.max_connections,
-        tls,
-        metrics: Arc::clone(&metrics),
+    let routers = Routers {
+        admin: admin.clone().router()?,
+        http: http::router(exchange, RateLimit::new(config.token_rate, config.token_burst)),
+        grpc: grpc::router(ext_authz, health_service)?,
     };
-    let stopped = || stop.clone().cancelled_owned();
-    let limited = |router: Router, limits| {
-        let load = Load::new(limits, Arc::clone(&metrics));
-        router.layer(from_fn_with_state(load, overload::limit))
-    };
-    let inner = limited(admin.clone().router()?, FEW);
-    tasks.spawn(serve(admin_listener, inner, server(Port::Admin, None), stopped()));
-    let rate = RateLimit::new(config.token_rate, config.token_burst);
-    let tokens = limited(http::router(exchange, rate), FEW);
-    tasks.spawn(serve(http_listener, tokens, server(Port::Http, None), stopped()));
-    let checks = limited(grpc::router(ext_authz, health_service)?, config.grpc_limits);
-    tasks.spawn(serve(grpc_listener, checks, server(Port::Grpc, tls), stopped()));
+    let edge =
+        Edge { metrics, tls, max_connections: config.max_connections, grpc_limits: config.grpc_limits };
+    for task in edge.serve([admin_listener, http_listener, grpc_listener], routers, stop) {
+        tasks.spawn(task);
+    }
 
     let (http, admin_address) = (config.http_listen, config.admin_listen);
     tracing::info!(issuer = config.issuer, grpc = %config.grpc_listen, %http, admin = %admin_address, "listening");
@@ -249,6 +241,48 @@ fn follow_objects(
             tasks.spawn(until(stop.clone(), watch::age(status.clone(), max_staleness, Arc::clone(state))));
             tasks.spawn(until(stop.clone(), watch::cluster(source, defaults, status, publisher)));
         }
+    }
+}
+
+/// What is served, by address.
+struct Routers {
+    admin: Router,
+    http: Router,
+    grpc: Router,
+}
+
+/// How it is served.
+struct Edge {
+    metrics: Arc<Metrics>,
+    tls: Option<Arc<Tls>>,
+    max_connections: usize,
+    grpc_limits: Limits,
+}
+
+impl Edge {
+    /// The servers of the admin address, the token service and Envoy's address.
+    fn serve(
+        self,
+        [admin, http, grpc]: [Listener; 3],
+        routers: Routers,
+        stop: &CancellationToken,
+    ) -> [impl Future<Output = anyhow::Result<()>> + Send + use<>; 3] {
+        let one = |port, listener, router: Router, limits, tls| {
+            let load = Load::new(limits, Arc::clone(&self.metrics));
+            let router = router.layer(from_fn_with_state(load, overload::limit));
+            let (metrics, max_connections) = (Arc::clone(&self.metrics), self.max_connections);
+            serve(
+                listener,
+                router,
+                Server { port, max_connections, tls, metrics },
+                stop.clone().cancelled_owned(),
+            )
+        };
+        [
+            one(Port::Admin, admin, routers.admin, FEW, None),
+            one(Port::Http, http, routers.http, FEW, None),
+            one(Port::Grpc, grpc, routers.grpc, self.grpc_limits, self.tls.clone()),
+        ]
     }
 }
 

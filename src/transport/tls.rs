@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail, ensure};
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -38,8 +38,8 @@ pub struct TlsFiles {
 pub struct Tls {
     files: TlsFiles,
     current: ArcSwap<InForce>,
-    /// What the files held when they were last read.
-    seen: Mutex<Contents>,
+    /// What the files held when they were last put in force; never the key itself.
+    seen: Mutex<Vec<u8>>,
 }
 
 /// The files' contents; what cannot be read is its error.
@@ -68,7 +68,7 @@ impl Tls {
     pub fn load(files: TlsFiles) -> anyhow::Result<Self> {
         let contents = files.read();
         let current = ArcSwap::from_pointee(InForce::new(files.config(&contents)?));
-        Ok(Self { files, current, seen: Mutex::new(contents) })
+        Ok(Self { files, current, seen: Mutex::new(fingerprint(&contents)) })
     }
 
     /// Reads the files again and puts them in force if they have changed; true if it did. New
@@ -78,12 +78,13 @@ impl Tls {
     /// What the files hold now cannot be used; what was read before stays in force.
     pub fn reload(&self) -> anyhow::Result<bool> {
         let contents = self.files.read();
+        let now = fingerprint(&contents);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen == contents {
+        if *seen == now {
             return Ok(false);
         }
         let new = self.files.config(&contents)?;
-        *seen = contents;
+        *seen = now;
         drop(seen);
         self.current.swap(Arc::new(InForce::new(new))).retired.cancel();
         Ok(true)
@@ -127,7 +128,7 @@ impl TlsFiles {
         let chain = certificates(cert).with_context(|| cert_file.clone())?;
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| anyhow::anyhow!("{key_file}: no private key in PEM: {error}"))?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
         let builder = match client_ca.transpose()? {
@@ -157,6 +158,15 @@ impl TlsFiles {
         let names = self.client_names.clone();
         Ok(if names.is_empty() { chain } else { Arc::new(Named { chain, names }) })
     }
+}
+
+/// Tells contents from others.
+fn fingerprint(contents: &Contents) -> Vec<u8> {
+    let of = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
+    contents
+        .iter()
+        .flat_map(|content| content.as_ref().map_or_else(|_| Vec::new(), |bytes| of(bytes)))
+        .collect()
 }
 
 fn certificates(pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -66,6 +66,9 @@ fn a_bad_change_keeps_what_was_in_force_and_a_good_one_retires_it() {
     let tls = Tls::load(files.named("tls.crt", "tls.key", Some("ca.crt"))).unwrap();
     let (_, first) = tls.acceptor();
     assert!(!tls.reload().unwrap());
+    let key = fs::read(files.0.path().join("tls.key")).unwrap();
+    let shown = format!("{:?}", tls.seen);
+    assert!(!shown.contains(&format!("{:?}", &key[40..60]).replace(['[', ']'], "")), "the key is shown");
     // The certificate has changed, its key not yet.
     files.copy("other.crt", "tls.crt");
     assert!(format!("{:#}", tls.reload().unwrap_err()).contains("do not go together"));
