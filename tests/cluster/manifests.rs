@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::stage::Stage;
 use crate::support::api_server::{ApiServer, Watches};
 use crate::support::json::text;
+use crate::support::patience::eventually;
 use crate::support::report::Report;
 use kubectl::Kubectl;
 use rendered::Rendered;
@@ -134,6 +135,18 @@ async fn without_kinds(server: &ApiServer, kubectl: &Kubectl) -> Result<()> {
         kubectl.run(&["delete", "-k", name]).await?;
     }
     server.define_loosely().await?;
+    let wrong = json!({
+        "apiVersion": "iam.openfaas.com/v1",
+        "kind": "Policy",
+        "metadata": {"name": "tried"},
+        "spec": {"statement": [{"sid": "s", "effect": "Allow", "action": [], "resource": ["*"]}]},
+    });
+    eventually("wrong objects are taken", async || {
+        let tried = "/apis/iam.openfaas.com/v1/namespaces/openfaas/policies?dryRun=All";
+        let answer = server.create(tried, &wrong).await?;
+        Ok(if answer.status == 201 { Ok(()) } else { Err(answer.body.to_string()) })
+    })
+    .await?;
     kubectl.run(&["apply", "-k", "manifests/examples", "--server-side"]).await?;
     Ok(())
 }
