@@ -11,7 +11,7 @@
 //! - the Kubernetes API server, which for now only shows that it is there.
 //!
 //! And a million generated requests are read by us and by the libraries that the gateway and the
-//! providers read with ([`oracle`]).
+//! providers read with ([`oracle`]), and fifty thousand go through all parts to the end ([`rig`]).
 //!
 //! They are built from their Go modules with a few small programs of our own (`go/`). Each part is
 //! printed as `run`, or as `skipped` with its reason, and the last line counts: the checks of the
@@ -24,6 +24,7 @@ mod kubernetes;
 mod openid;
 mod oracle;
 mod report;
+mod rig;
 mod sdk;
 mod stage;
 mod toolchain;
@@ -61,21 +62,29 @@ async fn run(report: &mut Report) -> Result<()> {
                 faas_cli::PART,
                 watchdog::PART,
                 oracle::PART,
+                rig::PART,
             ] {
                 report.skip(part, &reason);
             }
             return Ok(());
         }
     };
-    // `cargo test --test interop -- oracle`, with GO set.
-    if std::env::args().skip(1).any(|part| part == "oracle") {
+    // `cargo test --test interop -- oracle`, or `rig`, with GO set.
+    let only = |part: &str| std::env::args().skip(1).any(|arg| arg == part);
+    if only("oracle") {
         let built = toolchain.build(report, |program| program == "oracle").await?;
         oracle::run(report, &built).await;
+        return Ok(());
+    }
+    if only("rig") {
+        let built = toolchain.build(report, |program| program == "rig").await?;
+        rig::run(report, &built).await;
         return Ok(());
     }
     kubernetes::run(report).await;
     let built = toolchain.build(report, |_| true).await?;
     oracle::run(report, &built).await;
+    rig::run(report, &built).await;
     let mut stage = Stage::build(&built).await?;
     let checked = parts(report, &stage, &built).await;
     if checked.is_err() || report.failed() {
