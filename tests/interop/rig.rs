@@ -105,7 +105,7 @@ async fn check(report: &mut Report, rig: &mut Rig) -> Result<()> {
     Ok(())
 }
 
-/// The corpus, by callers who may do much and little, in every protocol and to every profile.
+/// The corpus, by every caller, in every protocol and to every profile, and every trick.
 fn named() -> Result<Vec<Shot>> {
     let mut shots = Vec::new();
     for sent in corpus(CLIENTS)?.into_iter().chain(corpus(ATTACKS)?) {
@@ -117,6 +117,7 @@ fn named() -> Result<Vec<Shot>> {
             }
         }
     }
+    shots.extend(Shot::tricks(shots.len()));
     Ok(shots)
 }
 

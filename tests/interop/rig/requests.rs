@@ -2,7 +2,6 @@
 //! protocols, and with the tricks that only bytes can play.
 
 use super::http2::Headers;
-use super::identities::SUBJECTS;
 use crate::oracle::generate::{Generator, Sent};
 use crate::oracle::splitmix::Random;
 
@@ -55,6 +54,23 @@ pub(super) struct Shots {
     random: Random,
     next: usize,
 }
+
+/// The subjects, those who may do more more often.
+const OFTEN: [&str; 12] =
+    ["dev", "dev", "both", "both", "both", "reader", "reader", "invoker", "cut", "cut", "cut", "nobody"];
+
+/// Methods that no route has.
+const METHODS: [&str; 8] = ["CONNECT", "PROPFIND", "M-SEARCH", "PRI", "Post", "TRACK", "QUERY", "X"];
+
+/// Requests that each of the tricks is tried with.
+const PLAIN: [(&str, &str, &str); 6] = [
+    ("GET", "/system/functions?namespace=dev", ""),
+    ("POST", "/system/functions", r#"{"service":"f","namespace":"dev","image":"i"}"#),
+    ("DELETE", "/system/functions", r#"{"functionName":"f","namespace":"dev"}"#),
+    ("GET", "/system/logs?name=f&namespace=dev", ""),
+    ("POST", "/function/f.dev/a?b=c", "a body"),
+    ("POST", "/async-function/f.dev/a?b=c", "a body"),
+];
 
 /// Headers by which some server somewhere reads a request otherwise.
 const TRICKS: [(&str, &str); 47] = [
@@ -151,16 +167,32 @@ impl Shots {
                 headers.extend(TRICKS.get(random.below(TRICKS.len())));
             }
         }
-        Shot {
+        let odd = (random.below(64) == 0).then(|| METHODS.get(random.below(METHODS.len()))).flatten();
+        let long = random.below(1000) == 0;
+        let mut shot = Shot {
             number,
             profile: random.below(3),
-            subject: SUBJECTS.get(random.below(SUBJECTS.len())).copied().unwrap_or_default(),
+            subject: OFTEN.get(random.below(OFTEN.len())).copied().unwrap_or_default(),
             sent: self.requests.request(),
             wire,
             wrong_token: self.random.below(16) == 0,
             headers,
+        };
+        if let Some(method) = odd {
+            (*method).clone_into(&mut shot.sent.method);
         }
+        if long && shot.wire == Wire::Http1 {
+            shot.sent.body = too_long(&shot.sent.body);
+        }
+        shot
     }
+}
+
+/// A body whose end is beyond what the proxy passes on for a decision, and says something else.
+fn too_long(body: &[u8]) -> Vec<u8> {
+    let start = body.strip_suffix(b"}").unwrap_or(body);
+    let filler = format!(r#","x":"{}","namespace":"prod"}}"#, " ".repeat(1 << 20));
+    [start, filler.as_bytes()].concat()
 }
 
 const BROKEN_1: usize = 20 + HOPS.len();
@@ -178,6 +210,23 @@ impl Shot {
         wire: Wire,
     ) -> Self {
         Self { number, profile, subject, sent, wire, wrong_token: false, headers: Vec::new() }
+    }
+
+    /// Every trick with each of a few plain requests, by somebody who may make those.
+    pub(super) fn tricks(first: usize) -> Vec<Self> {
+        let mut shots: Vec<Self> = Vec::new();
+        let broken = (0..BROKEN_1).map(Wire::Broken1).chain((0..BROKEN_2).map(Wire::Broken2));
+        let headers =
+            TRICKS.iter().flat_map(|trick| [(Wire::Http1, Some(*trick)), (Wire::Http2, Some(*trick))]);
+        for (wire, trick) in broken.map(|wire| (wire, None)).chain(headers) {
+            for (place, (method, target, body)) in (0..).zip(PLAIN.iter().cycle().take(3 * PLAIN.len())) {
+                let sent = Sent { method: (*method).into(), target: (*target).into(), body: (*body).into() };
+                let headers = trick.into_iter().collect();
+                let plain = Self::plain(first + shots.len(), place / PLAIN.len(), "dev", sent, wire);
+                shots.push(Self { headers, ..plain });
+            }
+        }
+        shots
     }
 
     fn authorization(&self, tokens: &Tokens) -> Option<String> {
