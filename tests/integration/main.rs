@@ -14,6 +14,7 @@ mod grpc;
 mod grpc_client;
 mod live;
 mod objects;
+mod reasons;
 mod resilience;
 mod route_matrix;
 mod route_rows;

@@ -41,6 +41,9 @@ use report::Report;
 use stage::Stage;
 use toolchain::Toolchain;
 
+/// Whose reading of requests counts. Every client call is made for each.
+const PROVIDERS: [&str; 3] = ["any", "faas-netes", "faasd"];
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut report = Report::default();
@@ -69,7 +72,7 @@ async fn run(report: &mut Report) -> Result<()> {
             return Ok(());
         }
     };
-    // `cargo test --test interop -- oracle`, or `rig`, with GO set.
+    // `cargo test --test interop -- oracle`, or `rig` or `clients`, with GO set.
     let only = |part: &str| std::env::args().skip(1).any(|arg| arg == part);
     if only("oracle") {
         let built = toolchain.build(report, |program| program == "oracle").await?;
@@ -81,23 +84,44 @@ async fn run(report: &mut Report) -> Result<()> {
         rig::run(report, &built).await;
         return Ok(());
     }
+    if only("clients") {
+        let built = toolchain.build(report, |program| !["oracle", "rig"].contains(&program)).await?;
+        return clients(report, &built).await;
+    }
     kubernetes::run(report).await;
     let built = toolchain.build(report, |_| true).await?;
     oracle::run(report, &built).await;
     rig::run(report, &built).await;
-    let mut stage = Stage::build(&built).await?;
-    let checked = parts(report, &stage, &built).await;
-    if checked.is_err() || report.failed() {
-        eprintln!("logs are in {}", stage.keep_files().display());
-    }
-    checked
+    clients(report, &built).await
 }
 
-async fn parts(report: &mut Report, stage: &Stage, built: &toolchain::Built) -> Result<()> {
+/// The programs that people use, for each of the providers.
+async fn clients(report: &mut Report, built: &toolchain::Built) -> Result<()> {
+    for provider in PROVIDERS {
+        let mut stage = Stage::build(built, provider).await?;
+        let checked = parts(report, &stage, built, provider).await;
+        if checked.is_err() || report.failed() {
+            eprintln!("logs are in {}", stage.keep_files().display());
+        }
+        checked?;
+    }
+    Ok(())
+}
+
+/// With `--provider any` everything; with the others, what official clients send.
+async fn parts(
+    report: &mut Report,
+    stage: &Stage,
+    built: &toolchain::Built,
+    provider: &'static str,
+) -> Result<()> {
+    println!("\n--provider {provider}");
     let tokens = dex::run(report, stage, built).await?;
-    openid::run(report, stage, built, &tokens).await;
     sdk::run(report, stage, built, &tokens).await;
-    faas_cli::run(report, stage, built, &tokens).await;
-    watchdog::run(report, stage, built, &tokens).await;
+    faas_cli::run(report, stage, built, &tokens, provider).await;
+    if provider == "any" {
+        openid::run(report, stage, built, &tokens).await;
+        watchdog::run(report, stage, built, &tokens).await;
+    }
     Ok(())
 }
