@@ -94,7 +94,7 @@ $(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod test
 
 # What cannot be built is a failure in the report, not the end of it. Without Go, each part is printed
 # and counted as skipped.
-interop: $(NEEDS_ENVOY) ## Kubernetes, Dex, the Go SDK, faas-cli and a watchdog against the real service, and Go's reading of requests
+interop: $(NEEDS_ENVOY) ## Kubernetes, Dex, the Go SDK, faas-cli and a watchdog against the real service, and requests as Go and a provider read them
 	@$(FIND_GO); \
 	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
 	GO="$$go" $(CARGO) test --locked --all-features --test interop

@@ -11,8 +11,10 @@ use tokio::time::timeout;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a connection is kept for more answers after bytes that may be more than one request.
-const LINGER: Duration = Duration::from_millis(30);
+/// How long an answer is waited for after bytes that may be no request, and how long another one after
+/// bytes that may be two.
+const MAYBE_ONE: Duration = Duration::from_millis(400);
+const MAYBE_TWO: Duration = Duration::from_millis(50);
 
 /// A connection that is kept.
 #[derive(Debug)]
@@ -48,13 +50,13 @@ impl Connection {
         timeout(PATIENCE, exchange).await.context("no answer in time")?
     }
 
-    /// Sends bytes that may be anything, half closes, and reads whatever comes for a moment; the first
-    /// status, if one came.
+    /// Sends bytes that may be anything, and reads whatever comes for a moment; the first status, if one
+    /// came.
     pub(super) async fn send_anything(mut self, bytes: &[u8]) -> Option<u16> {
         self.stream.write_all(bytes).await.ok();
-        let status = timeout(LINGER, self.answer(false)).await.ok()?.ok().map(|(status, _)| status);
+        let status = timeout(MAYBE_ONE, self.answer(false)).await.ok()?.ok().map(|(status, _)| status);
         let drain = async { while self.fill().await.is_ok() {} };
-        timeout(LINGER, drain).await.ok();
+        timeout(MAYBE_TWO, drain).await.ok();
         status
     }
 
