@@ -195,7 +195,9 @@ fn too_long(body: &[u8]) -> Vec<u8> {
     [start, filler.as_bytes()].concat()
 }
 
-const BROKEN_1: usize = 20 + HOPS.len();
+/// Where the headers of a single hop begin among the broken requests.
+const HOPS_FROM: usize = 27;
+const BROKEN_1: usize = HOPS_FROM + HOPS.len();
 const BROKEN_2: usize = 18;
 
 // === impl Shot ===
@@ -336,7 +338,20 @@ fn broken(kind: usize, shot: &Shot, head: &str, line: &str) -> Vec<u8> {
             b"x-callback-url: http://gateway/\r\nauthorization: Basic YWRtaW46YWRtaW4=\r\n\r\n",
         ]
         .concat(),
-        hop => both(format!("{line}{}\r\n", HOPS.get(hop - 20).copied().unwrap_or_default())),
+        20 => both(format!("{line}Content-Length: {length}\r\n")),
+        21 => [format!("{line}Content-Length: 0{length}\r\n\r\n").as_bytes(), body].concat(),
+        22 => both(format!("{line}X-A: b\0c\r\n")),
+        23 => both(format!("{line}X-A: b\rX-Callback-Url: http://gateway/\r\n")),
+        24 => [
+            format!("{line}Transfer-Encoding: chunked\r\n\r\n").as_bytes(),
+            format!("0{:X};a=\"b\"\r\n", length).as_bytes(),
+            body,
+            b"\r\n0;a\r\n\r\n",
+        ]
+        .concat(),
+        25 => [b"\r\n\r\n".to_vec(), with_length(line, body, length), HIDDEN.as_bytes().to_vec()].concat(),
+        26 => format!("{method} {target}\r\n{HIDDEN}").into_bytes(),
+        hop => both(format!("{line}{}\r\n", HOPS.get(hop - HOPS_FROM).copied().unwrap_or_default())),
     }
 }
 
