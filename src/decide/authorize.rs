@@ -183,7 +183,9 @@ fn api(snapshot: &Snapshot, inquiry: &Inquiry<'_>, call: ApiCall) -> Verdict {
     let (answer, resources) = match decision {
         Decision::Allow(permit) => (Answer::Allow(permit, upstream), resources),
         Decision::Filter(permit) => {
-            let message = format!("{} may see this list in part only, and filtering is not set up", actor);
+            let message = format!(
+                "{actor} may see this list in part only: ask for each namespace, or set up filtering"
+            );
             let statements = permit.statements().to_vec();
             (
                 Answer::Refuse(Refused { statements, ..Refused::new(Reason::FilterNotWired, message) }),
@@ -203,8 +205,9 @@ fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor,
         let challenge = Some(Challenge { realm: Realm::Api, error, basic: inquiry.admin.is_some() });
         Refused { challenge, ..Refused::new(reason, message) }
     };
-    let rejected =
-        |reason, description: String| unauthenticated(reason, description.clone(), Some(description));
+    let rejected = |reason: Reason, description: String| {
+        unauthenticated(reason, reason.with_cure(description.clone()), Some(description))
+    };
     let header = match inquiry.identity {
         Identity::Header(header) => header,
         Identity::Known(principal) => {
@@ -226,7 +229,9 @@ fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor,
             Some(user) => Ok(Actor::Admin(user)),
             None => {
                 let message = match inquiry.admin {
-                    Some(_) => "the user name or password is wrong, or was tried too often",
+                    Some(_) => {
+                        "the user name or password is wrong, or was tried too often: correct it, or wait"
+                    }
                     None => "user names and passwords are not accepted here: send a Bearer token",
                 };
                 Err(unauthenticated(Reason::BadCredentials, message.into(), None))
@@ -235,8 +240,6 @@ fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor,
         Credentials::Bearer(token) => {
             let now = inquiry.context.now;
             let verified = inquiry.verifier.verify_own(token, &snapshot.own, &snapshot.issuers, now);
-            let rejected =
-                |reason, description: String| unauthenticated(reason, description.clone(), Some(description));
             match verified {
                 Ok(OwnToken { kind: TokenKind::Api, principal, .. }) => Ok(Actor::Federated(principal)),
                 Ok(OwnToken { kind: TokenKind::Function { .. }, .. }) => Err(rejected(
@@ -354,7 +357,7 @@ fn function_token(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Function
 fn unauthenticated_call(reason: Reason, message: String, presented: bool) -> Refused {
     let error = presented.then(|| message.clone());
     let challenge = Some(Challenge { realm: Realm::Function, error, basic: false });
-    Refused { challenge, ..Refused::new(reason, message) }
+    Refused { challenge, ..Refused::new(reason, reason.with_cure(message)) }
 }
 
 /// Whether one of a token's own patterns covers the function.
@@ -373,7 +376,7 @@ fn forbidden(denial: Denial, actor: &Actor, action: Action, resource: Option<&Re
         Reason::InvalidPolicy => format!("{actor} is denied {action}{on} while a policy cannot be read"),
         _ => format!("{actor} needs {action}{on}"),
     };
-    Refused { statements: denial.statements, ..Refused::new(denial.reason, message) }
+    Refused { statements: denial.statements, ..Refused::new(denial.reason, denial.reason.with_cure(message)) }
 }
 
 // === impl Verdict ===

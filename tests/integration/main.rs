@@ -19,6 +19,7 @@ mod function_tokens;
 mod grpc;
 mod live;
 mod mutual_tls;
+mod reasons;
 mod refusals;
 mod resilience;
 mod route_matrix;

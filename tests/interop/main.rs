@@ -11,7 +11,7 @@
 //! - the JWT middleware of the OpenFaaS watchdogs.
 //!
 //! And a million generated requests are read by us and by the libraries that the gateway and the
-//! providers read with ([`oracle`]).
+//! providers read with ([`oracle`]), and fifty thousand go through all parts to the end ([`rig`]).
 //!
 //! They are built from their Go modules with a few small programs of our own (`go/`). Each part is
 //! printed as `run`, or as `skipped` with its reason, and the last line counts: the checks of the
@@ -23,6 +23,7 @@ mod faas_cli;
 mod istio;
 mod openid;
 mod oracle;
+mod rig;
 mod sdk;
 mod stage;
 mod toolchain;
@@ -38,6 +39,9 @@ use anyhow::Result;
 use stage::Stage;
 use support::report::Report;
 use toolchain::Toolchain;
+
+/// Whose reading of requests counts. Every client call is made for each.
+const PROVIDERS: [&str; 3] = ["any", "faas-netes", "faasd"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -60,40 +64,71 @@ async fn run(report: &mut Report) -> Result<()> {
                 watchdog::PART,
                 oracle::PART,
                 istio::PART,
+                rig::PART,
             ] {
                 report.skip(part, &reason);
             }
             return Ok(());
         }
     };
-    // `cargo test --test interop -- oracle`, with GO set.
-    if std::env::args().skip(1).any(|part| part == "oracle") {
+    // `cargo test --test interop -- oracle`, or `rig` or `clients`, with GO set.
+    let only = |part: &str| std::env::args().skip(1).any(|arg| arg == part);
+    if only("oracle") {
         let built = toolchain.build(report, |program| program == "oracle").await?;
         oracle::run(report, &built).await;
         return Ok(());
     }
-    if std::env::args().skip(1).any(|part| part == "istio") {
+    if only("istio") {
         let built = toolchain.build(report, istio::needs).await?;
         istio::run(report, &built).await;
         return Ok(());
     }
+    if only("rig") {
+        let built = toolchain.build(report, |program| program == "rig").await?;
+        rig::run(report, &built).await;
+        return Ok(());
+    }
+    if only("clients") {
+        let built = toolchain
+            .build(report, |program| !["oracle", "rig"].contains(&program) && !istio::needs(program))
+            .await?;
+        return clients(report, &built).await;
+    }
     let built = toolchain.build(report, |_| true).await?;
     oracle::run(report, &built).await;
+    rig::run(report, &built).await;
     istio::run(report, &built).await;
-    let mut stage = Stage::build(&built).await?;
-    let checked = parts(report, &stage, &built).await;
-    if checked.is_err() || report.failed() {
-        eprintln!("logs are in {}", stage.keep_files().display());
-    }
-    checked
+    clients(report, &built).await
 }
 
-async fn parts(report: &mut Report, stage: &Stage, built: &toolchain::Built) -> Result<()> {
+/// The programs that people use, for each of the providers.
+async fn clients(report: &mut Report, built: &toolchain::Built) -> Result<()> {
+    for provider in PROVIDERS {
+        let mut stage = Stage::build(built, provider).await?;
+        let checked = parts(report, &stage, built, provider).await;
+        if checked.is_err() || report.failed() {
+            eprintln!("logs are in {}", stage.keep_files().display());
+        }
+        checked?;
+    }
+    Ok(())
+}
+
+/// With `--provider any` everything; with the others, what official clients send.
+async fn parts(
+    report: &mut Report,
+    stage: &Stage,
+    built: &toolchain::Built,
+    provider: &'static str,
+) -> Result<()> {
+    report.part(&format!("--provider {provider}"));
     let tokens = dex::run(report, stage, built).await?;
-    openid::run(report, stage, built, &tokens).await;
     sdk::run(report, stage, built, &tokens).await;
-    faas_cli::run(report, stage, built, &tokens).await;
-    watchdog::run(report, stage, built, &tokens).await;
+    faas_cli::run(report, stage, built, &tokens, provider).await;
+    if provider == "any" {
+        openid::run(report, stage, built, &tokens).await;
+        watchdog::run(report, stage, built, &tokens).await;
+    }
     report.part("what all of them logged");
     report.count("no log holds a token, a password or a key", stage.logs_hold_no_secret());
     Ok(())

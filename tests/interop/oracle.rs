@@ -5,7 +5,7 @@
 //! `ORACLE_REQUESTS` and `ORACLE_SEED` set other numbers.
 #![expect(clippy::print_stdout, reason = "the report is for a person")]
 
-mod generate;
+pub(crate) mod generate;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,8 +40,8 @@ const ONE_IN: usize = 10;
 const SHOWN: usize = 20;
 
 /// What clients send, and what once was, or could have been, read in two ways.
-const CLIENTS: &str = include_str!("corpus/clients.txt");
-const ATTACKS: &str = include_str!("corpus/attacks.txt");
+pub(crate) const CLIENTS: &str = include_str!("corpus/clients.txt");
+pub(crate) const ATTACKS: &str = include_str!("corpus/attacks.txt");
 
 /// The profiles, and by which of their letters an act counts for them.
 const PROFILES: [(Provider, &[u8]); 3] =
@@ -103,7 +103,8 @@ pub(crate) async fn run(report: &mut Report, built: &Built) {
     }
 }
 
-fn number(variable: &str, default: u64) -> Result<u64> {
+/// A number from the environment.
+pub(crate) fn number(variable: &str, default: u64) -> Result<u64> {
     std::env::var(variable).map_or(Ok(default), |text| text.parse().with_context(|| variable.to_owned()))
 }
 
@@ -187,7 +188,7 @@ fn read(from: impl Read, receiver: &Receiver<Vec<Case>>) -> Result<Count> {
 }
 
 /// The requests of a file of the corpus: each line a method, a target and perhaps a body.
-fn corpus(text: &str) -> Result<Vec<Sent>> {
+pub(crate) fn corpus(text: &str) -> Result<Vec<Sent>> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {

@@ -61,8 +61,8 @@ pub(crate) struct Stage {
 // === impl Stage ===
 
 impl Stage {
-    /// Starts everything. Functions ask for tokens.
-    pub(crate) async fn build(built: &Built) -> Result<Self> {
+    /// Starts everything, for one of the providers. Functions ask for tokens.
+    pub(crate) async fn build(built: &Built, provider: &str) -> Result<Self> {
         let files = tempfile::Builder::new().prefix("faas-iam-interop-").tempdir()?;
         let dir = files.path().to_owned();
         let (dex, issuer) = start_dex(built, &dir).await?;
@@ -81,6 +81,7 @@ impl Stage {
             format!("--issuer=http://{}", addresses.listener),
             format!("--policy-dir={}", dir.join("policies").display()),
             format!("--gateway-credentials={}", dir.join("gateway").display()),
+            format!("--provider={provider}"),
             "--function-auth=required".to_owned(),
         ];
         let binary = Path::new(env!("CARGO_BIN_EXE_faas-iam"));

@@ -22,13 +22,14 @@ const RUN_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) const FAAS_CLI_VERSION: &str = "0.13.14";
 
 /// What is built: the program, its module's folder beside this file, and its package.
-const PROGRAMS: [(&str, &str, &str); 9] = [
+const PROGRAMS: [(&str, &str, &str); 10] = [
     ("dex", "go", "./dex"),
     ("signin", "go", "./signin"),
     ("verify", "go", "./verify"),
     ("sdk", "go", "./sdk"),
     ("watchdog", "go", "./watchdog"),
     ("oracle", "go", "./oracle"),
+    ("rig", "go", "./rig"),
     ("faas-cli", "faas-cli", "github.com/openfaas/faas-cli"),
     ("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
     ("meshconfig", "istio", "./meshconfig"),

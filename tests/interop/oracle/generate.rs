@@ -4,15 +4,15 @@ use crate::support::splitmix::Random;
 
 /// A request as a client sends it.
 #[derive(Debug, Clone)]
-pub(super) struct Sent {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Sent {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A source of requests.
 #[derive(Debug)]
-pub(super) struct Generator {
+pub(crate) struct Generator {
     random: Random,
 }
 
@@ -192,12 +192,12 @@ const EDGES: [&[u8]; 14] = [
 // === impl Generator ===
 
 impl Generator {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { random: Random::new(seed) }
     }
 
     /// The next request.
-    pub(super) fn request(&mut self) -> Sent {
+    pub(crate) fn request(&mut self) -> Sent {
         let (method, path, fields) = self.route();
         let method = if self.one_in(24) {
             self.pick(&["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "get", "TRACE"])

@@ -8,15 +8,15 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"sort"
 	"strings"
 
 	"github.com/gorilla/mux"
 	"github.com/openfaas/faas-provider/types"
+
+	"faas-iam.example/tests/interop/internal/reading"
 )
 
 const (
-	names       = "[-a-zA-Z_0-9.]"
 	maxReplicas = 5
 	// As many redirects as Go's client follows.
 	maxRedirects = 10
@@ -28,8 +28,9 @@ var functionPath = regexp.MustCompile(`^/?(?:async-)?function/([^/?]+)([^?]*)`)
 // gateway is the gateway's router, and the provider behind it.
 type gateway struct {
 	router   *mux.Router
-	provider *provider
+	provider *mux.Router
 	// Of the request that is being read.
+	acts      *reading.Acts
 	handled   bool
 	streaming bool
 	redirects int
@@ -61,37 +62,26 @@ func (a *answerer) Flush() {}
 func (a *answerer) CloseNotify() <-chan bool { return nil }
 
 func newGateway() *gateway {
-	g := &gateway{router: mux.NewRouter(), provider: newProvider()}
-	r := g.router
-
-	r.HandleFunc("/system/info", g.forward).Methods(http.MethodGet)
-	r.HandleFunc("/system/alert", g.alone).Methods(http.MethodPost)
-	r.HandleFunc("/system/function/{name:"+names+"+}", g.forward).Methods(http.MethodGet)
-	r.HandleFunc("/system/functions", g.forward).
-		Methods(http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodPut)
-	r.HandleFunc("/system/scale-function/{name:"+names+"+}", g.scale).Methods(http.MethodPost)
-	r.HandleFunc("/system/secrets", g.forward).
-		Methods(http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete)
-	r.HandleFunc("/system/logs", g.logs).Methods(http.MethodGet)
-	r.HandleFunc("/system/namespaces", g.forward).Methods(http.MethodGet)
-	r.HandleFunc("/system/namespace/{namespace:"+names+"*}", g.forward).
-		Methods(http.MethodPost, http.MethodDelete, http.MethodPut, http.MethodGet)
-	r.HandleFunc("/system/telemetry", g.forward).Methods(http.MethodGet)
-
-	for _, rest := range []string{"", "/", "/{params:.*}"} {
-		r.HandleFunc("/function/{name:"+names+"+}"+rest, g.forward)
-		r.HandleFunc("/async-function/{name:"+names+"+}"+rest, g.queue).Methods(http.MethodPost)
-	}
-	r.PathPrefix("/ui/").HandlerFunc(g.alone).Methods(http.MethodGet)
-	r.HandleFunc("/healthz", g.forward).Methods(http.MethodGet)
-	r.HandleFunc("/", g.alone).Methods(http.MethodGet)
+	g := &gateway{provider: reading.ProviderRouter(reading.Handlers())}
+	g.router = reading.Gateway{
+		Forward:   g.forward,
+		Scale:     g.scale,
+		Logs:      g.logs,
+		Info:      g.forward,
+		Alert:     g.alone,
+		Telemetry: g.forward,
+		Health:    g.forward,
+		Function:  g.forward,
+		Queue:     g.queue,
+		Static:    g.alone,
+	}.Router()
 	return g
 }
 
 // read answers for one request: once as it is, and once as it is read when the client asks for a
 // stream of events, since that is another proxy in the gateway.
 func (g *gateway) read(method, target, body string) string {
-	g.provider.acts = map[string]struct{}{}
+	g.acts = &reading.Acts{}
 	g.handled = false
 	taken := false
 	for _, streaming := range []bool{false, true} {
@@ -104,12 +94,11 @@ func (g *gateway) read(method, target, body string) string {
 	} else if taken {
 		verdict = "r"
 	}
-	acts := make([]string, 0, len(g.provider.acts))
-	for act := range g.provider.acts {
-		acts = append(acts, "\x00"+act)
+	acts := ""
+	for _, act := range g.acts.Sorted() {
+		acts += "\x00" + act
 	}
-	sort.Strings(acts)
-	return verdict + strings.Join(acts, "")
+	return verdict + acts
 }
 
 // serve is what a server does with the bytes of a request; nil if it takes them for none.
@@ -124,7 +113,7 @@ func (g *gateway) serve(handler http.Handler, method, target, body string) *answ
 		return nil
 	}
 	w := newAnswerer()
-	handler.ServeHTTP(w, request)
+	handler.ServeHTTP(w, request.WithContext(g.acts.Context(request.Context())))
 	return w
 }
 
@@ -162,7 +151,7 @@ func (g *gateway) pass(w http.ResponseWriter, r *http.Request, to *url.URL) {
 	if err != nil {
 		return
 	}
-	answer := g.serve(g.provider.router, r.Method, to.RequestURI(), string(body))
+	answer := g.serve(g.provider, r.Method, to.RequestURI(), string(body))
 	if answer != nil && answer.header.Get("Location") != "" {
 		w.Header().Set("Location", answer.header.Get("Location"))
 		w.WriteHeader(answer.status)

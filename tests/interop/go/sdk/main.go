@@ -154,6 +154,16 @@ func (b *bench) secretsAndNamespaces(c *checks.Checks) {
 		}
 		return err
 	})
+	c.Run("CreateNamespace, UpdateNamespace, DeleteNamespace", func() error {
+		namespace := types.FunctionNamespace{Name: "playground", Labels: map[string]string{"openfaas": "1"}}
+		if _, err := b.developer.CreateNamespace(b.ctx, namespace); err != nil {
+			return err
+		}
+		if _, err := b.developer.UpdateNamespace(b.ctx, namespace); err != nil {
+			return err
+		}
+		return b.developer.DeleteNamespace(b.ctx, namespace.Name)
+	})
 	c.Run("GetInfo", func() error {
 		info, err := b.developer.GetInfo(b.ctx)
 		if err == nil && info.Provider.Provider == "" {
@@ -198,6 +208,17 @@ func (b *bench) refusals(c *checks.Checks) {
 			return fmt.Errorf("status %d", status)
 		}
 		return checks.Want(err, "Namespace:Create")
+	})
+	c.Run("what else the permissions do not allow is refused, with the permission's name", func() error {
+		return errors.Join(
+			checks.Want(b.developer.ScaleFunction(b.ctx, "checkout", "prod", 2), "403", "Function:Scale"),
+			checks.Want(b.developer.DeleteSecret(b.ctx, "api-key", "prod"), "403", "Secret:Delete"),
+			checks.Want(b.developer.DeleteNamespace(b.ctx, "staging"), "403", "Namespace:Delete"),
+			checks.Want(second(b.developer.GetFunctions(b.ctx, "openfaas-fn")), "Function:List on openfaas-fn"),
+			checks.Want(second(b.developer.GetSecrets(b.ctx, "prod")), "Secret:List on prod"),
+			checks.Want(second(b.developer.GetNamespace(b.ctx, "prod")), "403", "Namespace:Get"),
+			checks.Want(second(b.developer.GetLogs(b.ctx, "checkout", "prod", false, 1, nil)), "403", "Function:Logs"),
+		)
 	})
 	c.Run("without a token the SDK asks for authentication", func() error {
 		nobody := sdk.NewClientWithOpts(b.gateway, b.client)
@@ -290,6 +311,8 @@ func (b *bench) expectFunction(client *sdk.Client, namespace, name string, there
 	}
 	return nil
 }
+
+func second[T any](_ T, err error) error { return err }
 
 // realm reads a challenge as OpenFaaS clients do: what follows the first space is split at comma and
 // space.
