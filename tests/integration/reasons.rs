@@ -15,11 +15,12 @@ use crate::objects::{grant, policy, role};
 use crate::stack::{CLIENT_ID, PASSWORD, Setup, Stack, USER, basic, text};
 
 /// Those that no request brings about by itself; other tests have them.
-const ELSEWHERE: [Reason; 5] = [
+const ELSEWHERE: [Reason; 6] = [
     Reason::Allowed,
     Reason::PublicRoute,
     Reason::AdminCredentials,
     Reason::SnapshotNotReady,
+    Reason::Overloaded,
     Reason::InternalError,
 ];
 
