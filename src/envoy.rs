@@ -89,7 +89,8 @@ pub fn review(document: &Value) -> Result<Review, NotEnvoy> {
         review.routes += manager.routes.len();
     }
     let clusters = Clusters::of(&document, &guarded);
-    clusters.review(&mut findings);
+    let services: Vec<_> = guarded.iter().flat_map(|manager| manager.services()).collect();
+    clusters.review(&services, &mut findings);
     for listener in &document.listeners {
         clusters.ways_around(listener, &document, &mut findings);
     }

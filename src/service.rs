@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -127,7 +126,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopping: requests under way are answered first");
     admin.draining.store(true, Ordering::Relaxed);
-    health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
+    grpc::set_health(&health, false).await;
     tokio::time::sleep(DRAIN).await;
     stop.cancel();
     let all = async { while tasks.join_next().await.is_some() {} };
@@ -144,6 +143,7 @@ async fn start(
     stop: &CancellationToken,
 ) -> anyhow::Result<(Admin, HealthReporter)> {
     // Before anything listens: a file that is not there is a mistake in the command line.
+    let keys = watch::contents(&config.signing_keys);
     let signing = Arc::new(load_signing_keys(&config.signing_keys)?);
     let gateway = load_gateway_credentials(&config)?;
     let tls = config.grpc_tls.clone().map(Tls::load).transpose()?.map(Arc::new);
@@ -161,7 +161,7 @@ async fn start(
     let tokens = Arc::new(TokenCache::new(config.token_cache_bytes));
     let draining = Arc::new(AtomicBool::new(false));
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_not_serving::<AuthorizationServer<ExtAuthz>>().await;
+    grpc::set_health(&health, false).await;
 
     let cluster = matches!(config.objects, Objects::Cluster { .. }).then(kubernetes::Status::default);
     let admin = Admin {
@@ -184,7 +184,7 @@ async fn start(
     };
 
     follow_objects(&config, &admin, watch::Publisher::new(Arc::clone(&state), health.clone()), tasks, stop);
-    tasks.spawn(until(stop.clone(), watch::files(config.signing_keys, state, gateway)));
+    tasks.spawn(until(stop.clone(), watch::files(config.signing_keys, keys, state, gateway)));
     if let Some(tls) = &tls {
         tasks.spawn(until(stop.clone(), watch::certificates(Arc::clone(tls), Arc::clone(&metrics))));
     }
@@ -199,6 +199,9 @@ async fn start(
         tasks.spawn(task);
     }
 
+    if config.grpc_tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) {
+        config.grpc_listen.warn_of_others();
+    }
     let (http, admin_address) = (config.http_listen, config.admin_listen);
     tracing::info!(issuer = config.issuer, grpc = %config.grpc_listen, %http, admin = %admin_address, "listening");
     Ok((admin, health))

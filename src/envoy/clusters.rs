@@ -31,8 +31,14 @@ impl<'a> Clusters<'a> {
         Self { by_name, protected }
     }
 
-    /// Settings of the clusters themselves.
-    pub(super) fn review(&self, findings: &mut Findings) {
+    /// Settings of the clusters themselves; `services` are those that decide.
+    pub(super) fn review(&self, services: &[&str], findings: &mut Findings) {
+        for cluster in services.iter().filter_map(|name| self.by_name.get(name)) {
+            let one = cluster.get("transport_socket").into_iter();
+            let matches = cluster.list("transport_socket_matches");
+            let sockets = one.chain(matches.iter().filter_map(|found| found.get("transport_socket")));
+            sockets.for_each(|socket| verified(&socket, findings));
+        }
         for name in &self.protected {
             let Some(cluster) = self.by_name.get(name) else { continue };
             for (_, options) in cluster.get("typed_extension_protocol_options").iter().flat_map(Node::members)
@@ -75,6 +81,39 @@ impl<'a> Clusters<'a> {
                 || cluster.text_of("cluster_type.name") == Some("envoy.clusters.dynamic_forward_proxy")
         };
         self.protected.contains(name) || self.by_name.get(name).is_some_and(anywhere)
+    }
+}
+
+/// Whether Envoy knows who answers in the place of faas-iam: without a certificate to go by, it takes
+/// any (`CertificateValidationContext`).
+fn verified(socket: &Node<'_>, findings: &mut Findings) {
+    const ROOTS: [&str; 6] = [
+        "trusted_ca",
+        "system_root_certs",
+        "ca_certificate_provider_instance",
+        "verify_certificate_hash",
+        "verify_certificate_spki",
+        "custom_validator_config",
+    ];
+    let Some((name, tls)) = socket.get("typed_config").and_then(|config| config.typed()) else { return };
+    if name != "UpstreamTlsContext" {
+        return;
+    }
+    let context = |name: &str| tls.at(&format!("common_tls_context.{name}"));
+    let combined = |name: &str| context(&format!("combined_validation_context.{name}"));
+    let by_sds = context("validation_context_sds_secret_config")
+        .or_else(|| combined("validation_context_sds_secret_config"));
+    let own = context("validation_context").or_else(|| combined("default_validation_context"));
+    let trusts = own.as_ref().is_some_and(|own| ROOTS.iter().any(|root| own.get(root).is_some()));
+    let anybody =
+        own.as_ref().and_then(|own| own.text_of("trust_chain_verification")) == Some("ACCEPT_UNTRUSTED");
+    let opens = "whoever is on the way can decide in the place of faas-iam: its certificate is not verified";
+    if anybody || (by_sds.is_none() && !trusts) {
+        findings.at(&tls, "service-not-verified", opens, "set validation_context.trusted_ca");
+    } else if by_sds.is_none() && own.is_some_and(|own| own.list("match_typed_subject_alt_names").is_empty())
+    {
+        let what = "every holder of a certificate of this authority can decide in the place of faas-iam";
+        findings.warn(&tls, "service-not-verified", what, "set match_typed_subject_alt_names");
     }
 }
 

@@ -65,6 +65,11 @@ impl<'a> Manager<'a> {
         routes.flat_map(|route| routes::destinations(&route.node)).filter_map(|(_, name)| name).collect()
     }
 
+    /// The clusters that decide for it.
+    pub(super) fn services(&self) -> impl Iterator<Item = &'a str> {
+        self.checks.iter().filter_map(ExtAuthz::cluster)
+    }
+
     pub(super) fn review(&self, document: &Document<'a>, findings: &mut Findings) {
         self.path(findings);
         self.client(findings);

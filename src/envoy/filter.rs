@@ -169,19 +169,18 @@ fn service(config: &Node<'_>, findings: &mut Findings) {
         let node = config.get("http_service").unwrap_or_else(|| config.clone());
         return findings.at(&node, "not-grpc", opens, "use grpc_service with faas-iam's cluster");
     };
-    let timeout = service.get("timeout");
-    let path = service.below("timeout");
-    let mut warn = |what: &str, cure: &str| {
-        findings.add(super::Severity::Warning, &path, "timeout", what, cure);
+    const CURE: &str = "set it to 2s";
+    let Some(timeout) = service.get("timeout") else {
+        let what =
+            "0.2 s by default, which a busy machine exceeds: what then happens is failure_mode_allow's";
+        return findings.missing(&service, "timeout", "timeout", what, CURE);
     };
-    match timeout.as_ref().map(Node::seconds) {
-        None => {
-            warn("0.2 s by default, which a busy machine exceeds: requests fail with 503", "set it to 2s")
+    match timeout.seconds() {
+        Some(seconds) if seconds > 0.0 && seconds <= 10.0 => {}
+        Some(seconds) if seconds > 10.0 => {
+            findings.warn(&timeout, "timeout", "requests wait long while faas-iam does not answer", CURE);
         }
-        Some(Some(seconds)) if seconds > 0.0 && seconds <= 10.0 => {}
-        Some(_) => {
-            warn("requests wait too long, or for ever, while faas-iam does not answer", "set it to 2s")
-        }
+        _ => findings.at(&timeout, "timeout", "requests wait for ever while faas-iam does not answer", CURE),
     }
 }
 

@@ -102,6 +102,31 @@ fn every_way_around_is_found_and_unrelated_listeners_are_left_alone() {
 }
 
 #[test]
+fn who_answers_for_the_service_has_to_be_known() {
+    let with = |context: Value| {
+        let mut document = bootstrap(&[listener()]);
+        let clusters = document["staticResources"]["clusters"].as_array_mut().unwrap();
+        clusters.push(json!({"name": "iam", "transportSocket": {"typedConfig": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "commonTlsContext": context}}}));
+        let findings = review(&document).unwrap().findings;
+        findings.into_iter().map(|finding| (finding.severity, finding.code)).collect::<Vec<_>>()
+    };
+    let (ca, names) =
+        (json!({"filename": "ca.crt"}), json!([{"sanType": "DNS", "matcher": {"exact": "iam"}}]));
+    let (error, warning) =
+        ([(Severity::Error, "service-not-verified")], [(Severity::Warning, "service-not-verified")]);
+    assert_eq!(with(json!({})), error);
+    assert_eq!(with(json!({"validationContext": {"matchTypedSubjectAltNames": names}})), error);
+    let anybody = json!({"trustedCa": ca, "trustChainVerification": "ACCEPT_UNTRUSTED"});
+    assert_eq!(with(json!({"combinedValidationContext": {"defaultValidationContext": anybody}})), error);
+    assert_eq!(with(json!({"validationContext": {"trustedCa": ca}})), warning);
+    let known = json!({"trustedCa": ca, "matchTypedSubjectAltNames": names});
+    assert_eq!(with(json!({"validationContext": known})), []);
+    assert_eq!(with(json!({"validationContextSdsSecretConfig": {"name": "ca"}})), []);
+}
+
+#[test]
 fn a_dump_is_read_by_what_is_in_force() {
     let dump = |listeners: Value, routes: Value| {
         json!({"configs": [

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use tonic_health::server::HealthReporter;
 
 use super::load_signing_keys;
@@ -15,8 +14,8 @@ use crate::source::files;
 use crate::source::kubernetes::{self, Cluster, Status};
 use crate::state::{State, aside};
 use crate::telemetry::Metrics;
-use crate::transport::ext_authz::ExtAuthz;
 use crate::transport::gateway_credentials::GatewayCredentials;
+use crate::transport::grpc;
 use crate::transport::tls::Tls;
 
 /// How often keys and credentials are read again. A mounted Secret changes far less often.
@@ -46,7 +45,7 @@ impl Publisher {
             aside(|| self.report());
         }
         if let Some(health) = self.health.take() {
-            tokio::spawn(async move { health.set_serving::<AuthorizationServer<ExtAuthz>>().await });
+            tokio::spawn(async move { grpc::set_health(&health, true).await });
         }
     }
 
@@ -132,14 +131,15 @@ fn gone(directory: &str, error: &std::io::Error) -> Bundle {
 }
 
 /// Publishes signing keys and gateway credentials whenever their files change. What was read before
-/// stays in force while a file cannot be read, and that is said once.
+/// stays in force while a file cannot be read, and that is said once. `current` is what was in the keys'
+/// files before they were loaded.
 pub(super) async fn files(
     signing_keys: Vec<PathBuf>,
+    mut current: Vec<Vec<u8>>,
     state: Arc<State>,
     gateway: Option<Arc<GatewayCredentials>>,
 ) -> anyhow::Result<()> {
     let mut last_problem = String::new();
-    let mut current = contents(&signing_keys);
     loop {
         tokio::time::sleep(REREAD).await;
         let mut problem = String::new();
@@ -191,6 +191,6 @@ pub(super) async fn certificates(tls: Arc<Tls>, metrics: Arc<Metrics>) -> anyhow
 }
 
 /// What is in the files, to tell a change; absent ones are empty.
-fn contents(paths: &[PathBuf]) -> Vec<Vec<u8>> {
+pub(super) fn contents(paths: &[PathBuf]) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap_or_default()).collect()
 }

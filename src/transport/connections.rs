@@ -123,11 +123,16 @@ impl Activity {
         self.last.store(now, Ordering::Relaxed);
     }
 
+    /// Whether there was a request at all.
+    pub(super) fn heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
     /// Ends when no request began or ended for so long: for `first` before the first one, for `idle`
     /// after it. An answer that its client does not read keeps nothing open.
     pub(super) async fn quiet(&self, first: Duration, idle: Duration) {
         loop {
-            let limit = if self.heard.load(Ordering::Relaxed) { idle } else { first };
+            let limit = if self.heard() { idle } else { first };
             let since = self.opened + Duration::from_millis(self.last.load(Ordering::Relaxed));
             if since + limit <= Instant::now() {
                 return;

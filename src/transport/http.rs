@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::header::{self, HeaderMap, HeaderValue};
@@ -90,14 +89,15 @@ async fn token<S: TokenService>(
     State(shared): State<Arc<Shared<S>>>,
     uri: Uri,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Response {
+    // Before the body is read: who sends it slowly is counted like everybody.
     let client = client_address(&headers);
     if let Err(wait) = shared.limit.admit(client, Instant::now()) {
         let why = "too many token requests from this address";
         return retry_later(StatusCode::TOO_MANY_REQUESTS, why, wait);
     }
-    let body = match body {
+    let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             let error = invalid_request("the body is longer than 64 KiB");

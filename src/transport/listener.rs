@@ -25,8 +25,8 @@ pub enum Address {
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// A Unix socket, whose file is removed with the listener.
-    Unix(UnixListener, SocketFile),
+    /// A Unix socket. Its file is removed before it is closed, so that it is never a successor's.
+    Unix(SocketFile, UnixListener),
 }
 
 /// The file of a Unix socket; removed when it is dropped.
@@ -67,6 +67,19 @@ impl std::fmt::Display for Address {
 }
 
 impl Address {
+    /// Says so where others than Envoy may ask without a certificate: an answer to an allowed call holds
+    /// the gateway's credentials.
+    pub fn warn_of_others(&self) {
+        if let Self::Tcp(address) = self
+            && !address.ip().is_loopback()
+        {
+            tracing::warn!(
+                "--grpc-listen {address} takes whoever reaches it for Envoy: set --grpc-tls-client-ca, or see \
+                 to it that a network policy lets nobody else through"
+            );
+        }
+    }
+
     /// Listens. A socket file that nobody listens on is left from an earlier run and is replaced.
     ///
     /// # Errors
@@ -77,7 +90,7 @@ impl Address {
             Self::Unix(path) => {
                 remove_stale(path).await?;
                 let listener = UnixListener::bind(path)?;
-                Ok(Listener::Unix(listener, SocketFile(path.clone())))
+                Ok(Listener::Unix(SocketFile(path.clone()), listener))
             }
         }
     }
@@ -90,7 +103,9 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
     }
     match UnixStream::connect(path).await {
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket")),
-        Err(_) => std::fs::remove_file(path),
+        // Nobody listens; any other error may come from one who does.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) => Err(error),
     }
 }
 
@@ -112,7 +127,7 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Some(peer)))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), None))
             }

@@ -19,7 +19,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tonic::{Code, Status};
 
 use super::ext_authz;
@@ -34,6 +34,9 @@ const IN_TIME: Duration = Duration::from_secs(5);
 
 /// What may be under way where tokens are exchanged, and where probes answer.
 pub const FEW: Limits = Limits { requests: 1024, bytes: 16 * 1024 * 1024 };
+
+/// What may be under way of calls that take no part in decisions. Some last: their answers are streams.
+const OTHER_CALLS: Limits = Limits { requests: 64, bytes: 1024 * 1024 };
 
 /// What may be under way at once.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,8 @@ pub struct Load {
     requests: AtomicUsize,
     bytes: AtomicUsize,
     metrics: Arc<Metrics>,
+    /// What health, reflection and the admin calls may have: never at the cost of checks and probes.
+    other_calls: Option<Arc<Self>>,
 }
 
 /// A request under way, and what it holds.
@@ -74,6 +79,8 @@ enum Asked {
 struct Metered {
     body: Body,
     share: Arc<Share>,
+    /// When it has to be whole, if the answer may come before that.
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 // === impl Load ===
@@ -81,7 +88,21 @@ struct Metered {
 impl Load {
     /// Nothing is under way.
     pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { limits, requests: AtomicUsize::new(0), bytes: AtomicUsize::new(0), metrics })
+        let other_calls = Some(Arc::new(Self::within(OTHER_CALLS, Arc::clone(&metrics), None)));
+        Arc::new(Self::within(limits, metrics, other_calls))
+    }
+
+    const fn within(limits: Limits, metrics: Arc<Metrics>, other_calls: Option<Arc<Self>>) -> Self {
+        let (requests, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { limits, requests, bytes, metrics, other_calls }
+    }
+
+    /// The part of it that a request counts in.
+    fn part(self: &Arc<Self>, asked: &Asked) -> &Arc<Self> {
+        match (asked, &self.other_calls) {
+            (Asked::OtherCall, Some(other_calls)) => other_calls,
+            _ => self,
+        }
     }
 
     fn admit(self: &Arc<Self>) -> Option<Arc<Share>> {
@@ -148,14 +169,22 @@ pub async fn limit(
     next: Next,
 ) -> Result<Response<Body>, Infallible> {
     let asked = Asked::of(&request);
-    let Some(share) = load.admit() else {
+    let Some(share) = load.part(&asked).admit() else {
         let why = "more requests are under way than are answered at once: try again";
         return Ok(load.unavailable(&asked, Reason::Overloaded, why));
     };
-    let request = request.map(|body| Body::new(Metered { body, share: Arc::clone(&share) }));
+    let late = matches!(asked, Asked::OtherCall).then(|| Box::pin(sleep(IN_TIME)));
+    let request = request.map(|body| Body::new(Metered { body, share: Arc::clone(&share), late }));
     let answer = AssertUnwindSafe(timeout(IN_TIME, next.run(request))).catch_unwind().await;
     let (reason, why) = match answer {
-        Ok(Ok(response)) if !share.over.load(Ordering::Relaxed) => return Ok(response),
+        Ok(Ok(response)) if !share.over.load(Ordering::Relaxed) => match asked {
+            Asked::Check => match response.headers().get(Status::GRPC_STATUS) {
+                None => return Ok(response),
+                Some(status) => unread(status),
+            },
+            Asked::OtherCall => return Ok(response.map(|body| hold(body, share))),
+            Asked::Http => return Ok(response),
+        },
         Ok(Ok(_)) => {
             (Reason::Overloaded, "the requests under way hold all memory there is for them: try again")
         }
@@ -166,6 +195,24 @@ pub async fn limit(
         }
     };
     Ok(load.unavailable(&asked, reason, why))
+}
+
+/// Why a check ended without an answer of ours: its message could not be read. Those that were read
+/// end OK, with their status after the answer.
+fn unread(status: &HeaderValue) -> (Reason, &'static str) {
+    if status == "11" {
+        (Reason::PartialBody, "the check is longer than is read: send a smaller body")
+    } else {
+        (Reason::InternalError, "the check cannot be read: see the configuration of Envoy")
+    }
+}
+
+/// The body of an answer that counts as under way to its end.
+fn hold(body: Body, share: Arc<Share>) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _held = &share;
+        frame
+    }))
 }
 
 /// One message, as the answer of a call that ended OK.
@@ -191,6 +238,9 @@ impl HttpBody for Metered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
+        if this.late.as_mut().is_some_and(|late| late.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Some(Err(axum::Error::new("the request did not arrive in time"))));
+        }
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
         let fits = data.is_none_or(|data| this.share.take(data.len()));

@@ -34,10 +34,14 @@ use crate::telemetry::{ConnectionFault, Metrics, Port};
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// How long a connection that is told to end may still take for its last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// How long a connection that has not asked anything may still begin to, when the service stops.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 /// How long one may still take that was agreed under other certificates.
 const RETIRED: Duration = Duration::from_secs(30);
-/// Streams that one HTTP/2 connection may have at once.
-const STREAMS: u32 = 1024;
+/// Streams that one HTTP/2 connection may have at once. An answer that is not read takes some 7 KiB
+/// until the connection ends, 30 seconds later; Envoy opens another connection where it needs more.
+const STREAMS: u32 = 256;
 /// How many streams may wait, reset by their client before they were looked at; beyond them the
 /// connection is ended.
 const PENDING_RESETS: usize = 64;
@@ -208,7 +212,9 @@ async fn converse(
         tokio::select! {
             // What went wrong is the client's affair, and its connection is over.
             _ = conversation.as_mut() => return,
-            () = shared.stop.cancelled(), if end.is_none() => end = Some(far_away()),
+            () = shared.stop.cancelled(), if end.is_none() => {
+                end = Some(if activity.heard() { far_away() } else { Instant::now() + FIRST_WORDS });
+            }
             () = retired.cancelled(), if end.is_none() => end = Some(Instant::now() + RETIRED),
             () = activity.quiet(shared.times.first_request, shared.times.idle), if end.is_none() => {
                 shared.count(ConnectionFault::Idle);

@@ -34,6 +34,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::grpc_client::{check_of, connect, reflect, services, snapshot_info};
 use crate::objects::grant;
 use crate::stack::{PATIENCE, Setup, Stack, binary};
+use crate::support::patience::eventually;
 use crate::support::process::{Process, free_port, loopback, wait_for_ok};
 
 const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
@@ -191,13 +192,36 @@ async fn every_fault_is_a_denial_in_the_response_and_no_failure_of_the_call() ->
         assert_eq!(denied.body.lines().count(), 1, "{case}: {:?}", denied.body);
     }
     // What is larger than any body that Envoy buffers is not read at all.
-    let failed = AuthorizationClient::new(channel.clone())
+    let refused = AuthorizationClient::new(channel.clone())
         .max_encoding_message_size(32 * MIB)
         .check(check_of(body(vec![b' '; 10 * MIB])))
-        .await;
-    assert!(failed.is_err_and(|status| status.code() == Code::OutOfRange));
+        .await?
+        .into_inner();
+    let Some(HttpResponse::DeniedResponse(denied)) = refused.http_response else { bail!("no denial") };
+    assert_eq!(denied.status.context("no status")?.code, 413, "{}", denied.body);
     assert_eq!(code(&check(&channel, check_of(http("GET", "/healthz"))).await?), Some(0));
     Ok(())
+}
+
+/// Health and reflection have places of their own, and lasting ones count until they end.
+#[tokio::test]
+async fn calls_that_last_take_no_place_of_checks() -> Result<()> {
+    let (_alone, channel) = Alone::start(&loopback(free_port()?).to_string()).await?;
+    let watch = async || {
+        let asked = HealthCheckRequest { service: String::new() };
+        HealthClient::new(channel.clone()).watch(asked).await
+    };
+    let mut watches = Vec::new();
+    for _ in 0..64 {
+        watches.push(watch().await?);
+    }
+    assert!(watch().await.is_err_and(|status| status.code() == Code::Unavailable));
+    assert_eq!(code(&check(&channel, check_of(http("GET", "/healthz"))).await?), Some(0));
+    drop(watches);
+    eventually("there is room for another", async || {
+        Ok(watch().await.map(drop).map_err(|status| status.message().to_owned()))
+    })
+    .await
 }
 
 /// Without `TCP_NODELAY` most answers wait some 40 ms for an acknowledgement.
@@ -229,8 +253,9 @@ async fn the_admin_address_tells_a_peer_of_the_same_host_what_is_in_force() -> R
     let described = reflect(channel.clone(), symbol).await?;
     assert!(matches!(described, MessageResponse::FileDescriptorResponse(_)), "{described:?}");
     // Decisions are made elsewhere.
-    let refused = AuthorizationClient::new(channel).check(CheckRequest::default()).await;
-    assert!(refused.is_err_and(|status| status.code() == Code::Unimplemented));
+    let refused = check(&channel, check_of(http("GET", "/healthz"))).await?;
+    let Some(HttpResponse::DeniedResponse(denied)) = refused.http_response else { bail!("no denial") };
+    assert_eq!(denied.status.context("no status")?.code, 503, "{}", denied.body);
     Ok(())
 }
 

@@ -62,7 +62,8 @@ async fn a_mounted_secret_is_read_again_when_its_link_is_turned() {
     let state = Arc::new(State::new(OURS.into(), Arc::new(signing)));
     state.publish_objects(bundle(""));
     let gateway = Arc::new(GatewayCredentials::load(secret.dir.path()).unwrap());
-    let task = watch::files(vec![path], Arc::clone(&state), Some(Arc::clone(&gateway)));
+    let loaded = watch::contents(&[path.clone()]);
+    let task = watch::files(vec![path], loaded, Arc::clone(&state), Some(Arc::clone(&gateway)));
     let task = tokio::spawn(task);
     let (old_kid, old) = (kid(&state), gateway.authorization());
     tokio::time::sleep(A_WHILE).await;

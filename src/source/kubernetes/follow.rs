@@ -1,5 +1,6 @@
 //! One kind: a complete list, then a watch from there on, until something goes wrong.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
 
+use super::reduce::{Kept, Key, kept};
 use super::store::Event;
 use super::trouble::{Step, Trouble};
 use super::watched::Scope;
@@ -20,6 +22,8 @@ use super::{Cluster, Status};
 
 /// Objects that are listed at once.
 const PAGE: u32 = 500;
+/// The same, of objects that may be large.
+const LARGE_PAGE: u32 = 50;
 
 /// A part of a list. Objects stay as they are: one that cannot be read must not hide the others.
 #[derive(Deserialize)]
@@ -80,7 +84,7 @@ impl Follower<'_> {
     /// Waits until the kind is defined. Until then there are no objects of it.
     async fn until_served(&self) -> Result<(), Trouble> {
         while !self.is_served().await? {
-            self.tell_all(Vec::new()).await;
+            self.tell_all(BTreeMap::new()).await;
             self.status.confirmed(self.scope);
             sleep(self.cluster.timing.absent).await;
         }
@@ -102,9 +106,10 @@ impl Follower<'_> {
     }
 
     /// Lists all, from etcd. Returns them with the version that the list is of.
-    async fn list(&self) -> Result<(Vec<Value>, String), Trouble> {
-        let mut objects = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
+    async fn list(&self) -> Result<(BTreeMap<Key, Kept>, String), Trouble> {
+        let mut objects = BTreeMap::new();
+        let mut params =
+            ListParams::default().limit(if self.scope.kind.is_of_functions() { LARGE_PAGE } else { PAGE });
         if let Some(labels) = self.scope.kind.labels() {
             params = params.labels(labels);
         }
@@ -115,7 +120,9 @@ impl Follower<'_> {
             let request = request.map_err(Trouble::request)?;
             let page = self.answer(Step::List, self.client.request_text(request)).await?;
             let page: Page = serde_json::from_str(&page).map_err(|error| Trouble::answer(&error))?;
-            objects.extend(page.items.unwrap_or_default());
+            // Each page by itself: all of the objects whole could be more than there is memory.
+            let items = page.items.unwrap_or_default().into_iter();
+            objects.extend(items.filter_map(|object| kept(self.scope.kind, object)));
             if page.metadata.next.is_empty() {
                 break page.metadata.resource_version;
             }
@@ -127,7 +134,7 @@ impl Follower<'_> {
         Ok((objects, version))
     }
 
-    async fn tell_all(&self, objects: Vec<Value>) {
+    async fn tell_all(&self, objects: BTreeMap<Key, Kept>) {
         self.tell(Event::Listed(objects)).await;
         self.status.listed(self.scope);
     }
@@ -151,7 +158,7 @@ impl Follower<'_> {
     async fn watch(
         &self,
         mut version: String,
-        mut listed: Option<Vec<Value>>,
+        mut listed: Option<BTreeMap<Key, Kept>>,
     ) -> Result<Infallible, Trouble> {
         let timing = &self.cluster.timing;
         let seconds = u32::try_from(timing.watch.as_secs()).unwrap_or(u32::MAX).max(1);

@@ -15,6 +15,12 @@ const FUNCTIONS_ANNOTATION: &str = "openfaas";
 /// What is kept of an object, as JSON text: a tree of small maps takes many times the memory.
 pub(super) type Kept = Box<str>;
 
+/// An object of a list, unless it does not matter.
+pub(super) fn kept(kind: Watched, object: Value) -> Option<(Key, Kept)> {
+    let (key, kept) = reduced(kind, object);
+    Some((key, kept?))
+}
+
 /// The key of an object, and what is kept of it: nothing where it does not matter.
 pub(super) fn reduced(kind: Watched, object: Value) -> (Key, Option<Kept>) {
     let mut object = match object {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+#[cfg(test)]
+use super::reduce::kept;
 use super::reduce::{Kept, Key, reduced};
 use super::watched::{Functions, Scope, Watched};
 use crate::compile::Bundle;
@@ -16,7 +18,7 @@ const ORIGIN: &str = "cluster";
 #[derive(Debug, Clone)]
 pub(super) enum Event {
     /// These are all.
-    Listed(Vec<Value>),
+    Listed(BTreeMap<Key, Kept>),
     /// One is new or another than before.
     Put(Value),
     /// One is gone.
@@ -41,6 +43,15 @@ struct Held {
     objects: BTreeMap<Key, Kept>,
     /// Whether these are all.
     complete: bool,
+}
+
+// === impl Event ===
+
+#[cfg(test)]
+impl Event {
+    pub(super) fn listed(kind: Watched, objects: impl IntoIterator<Item = Value>) -> Self {
+        Self::Listed(objects.into_iter().filter_map(|object| kept(kind, object)).collect())
+    }
 }
 
 // === impl Store ===
@@ -73,8 +84,6 @@ impl Store {
         let kind = scope.kind;
         let changed = match event {
             Event::Listed(objects) => {
-                let all = objects.into_iter().map(|object| reduced(kind, object));
-                let objects = all.filter_map(|(key, object)| Some((key, object?))).collect();
                 let now = Held { objects, complete: true };
                 let before = self.held.insert(scope.clone(), now);
                 before.as_ref() != self.held.get(scope)

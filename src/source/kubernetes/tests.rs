@@ -43,7 +43,7 @@ fn there_is_no_bundle_before_every_kind_was_listed() {
     assert!(!store.apply(&own(Watched::Role), Event::Put(object("early", &json!({})))));
     for kind in Watched::IAM {
         assert_eq!(store.bundle(&defaults), None);
-        assert!(store.apply(&own(kind), Event::Listed(Vec::new())));
+        assert!(store.apply(&own(kind), Event::listed(kind, [])));
     }
     assert_eq!(store.bundle(&defaults), Some(Bundle::default()));
 }
@@ -52,15 +52,15 @@ fn there_is_no_bundle_before_every_kind_was_listed() {
 fn what_cannot_be_read_closes_itself_and_hides_nothing() {
     let mut store = store();
     for kind in Watched::IAM {
-        store.apply(&own(kind), Event::Listed(Vec::new()));
+        store.apply(&own(kind), Event::listed(kind, []));
     }
     let bad =
         [json!("text"), json!({"metadata": 7}), object("odd", &json!([1])), object("good", &policy("a:*"))];
-    store.apply(&own(Watched::Policy), Event::Listed(bad.to_vec()));
+    store.apply(&own(Watched::Policy), Event::listed(Watched::Policy, bad.to_vec()));
     let bundle = store.bundle(&Defaults::default()).unwrap();
     assert_eq!(names(&bundle), ["good", "odd"]);
     assert!(bundle.unreadable_part && bundle.diagnostics.iter().all(|d| d.origin == "cluster"));
-    assert!(!store.apply(&own(Watched::Policy), Event::Listed(bad.into_iter().rev().collect())));
+    assert!(!store.apply(&own(Watched::Policy), Event::listed(Watched::Policy, bad.into_iter().rev())));
 }
 
 proptest! {
@@ -72,7 +72,7 @@ proptest! {
     ) {
         let (mut store, mut there) = (store(), std::collections::BTreeMap::new());
         for kind in Watched::IAM {
-            store.apply(&own(kind), Event::Listed(Vec::new()));
+            store.apply(&own(kind), Event::listed(kind, []));
         }
         for (kind, name, spec) in edits {
             let made = |spec: usize| object(&format!("n{name}"), &policy(&format!("s{spec}:*")));
@@ -85,7 +85,7 @@ proptest! {
         let mut fresh = self::store();
         for (k, kind) in Watched::IAM.into_iter().enumerate().rev() {
             let of = |i: &usize| there.get(&(k, i % 4)).filter(|_| i / 4 == k).cloned();
-            fresh.apply(&own(kind), Event::Listed(shuffled.iter().filter_map(of).collect()));
+            fresh.apply(&own(kind), Event::listed(kind, shuffled.iter().filter_map(of)));
         }
         prop_assert_eq!(store.bundle(&Defaults::default()), fresh.bundle(&Defaults::default()));
     }

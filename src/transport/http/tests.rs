@@ -184,3 +184,17 @@ fn the_client_address_is_stated_once_or_is_unknown() {
         assert_eq!(of(values), None);
     }
 }
+
+/// Otherwise who sends bodies slowly could hold all places there are.
+#[tokio::test]
+async fn the_limit_counts_before_the_body_is_there() {
+    let limit = RateLimit::new(1, 1);
+    let mut service = router(stub(Ok(success())), limit);
+    let from = [(CLIENT_ADDRESS, "192.0.2.1")];
+    let endless = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    let first = service.call(request(Method::POST, TOKEN_PATH, &from, Body::empty())).await.unwrap();
+    assert_ne!(first.status(), StatusCode::TOO_MANY_REQUESTS);
+    let second = service.call(request(Method::POST, TOKEN_PATH, &from, endless()));
+    let second = tokio::time::timeout(Duration::from_secs(5), second).await.unwrap().unwrap();
+    assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
+}

@@ -78,7 +78,10 @@ async fn a_deployment_declares_and_what_it_holds_beside_is_not_kept() {
     bed.until_asks("fn", "closed", false).await;
 
     let mut store = Store::new(NAMESPACE.to_owned(), declared().functions);
-    store.apply(&Scope::new(Watched::Deployment, "fn"), Event::Listed(vec![deployment("fn", "a", true)]));
+    store.apply(
+        &Scope::new(Watched::Deployment, "fn"),
+        Event::listed(Watched::Deployment, [deployment("fn", "a", true)]),
+    );
     let kept = format!("{store:?}");
     assert!(kept.contains("jwt_auth") && !kept.contains("a-secret") && !kept.contains("replicas"), "{kept}");
 }
