@@ -62,7 +62,7 @@ async fn a_mounted_secret_is_read_again_when_its_link_is_turned() {
     let state = Arc::new(State::new(OURS.into(), Arc::new(signing)));
     state.publish_objects(bundle(""));
     let gateway = Arc::new(GatewayCredentials::load(secret.dir.path()).unwrap());
-    let loaded = watch::contents(&[path.clone()]);
+    let loaded = watch::contents(std::slice::from_ref(&path));
     let task = watch::files(vec![path], loaded, Arc::clone(&state), Some(Arc::clone(&gateway)));
     let task = tokio::spawn(task);
     let (old_kid, old) = (kid(&state), gateway.authorization());
