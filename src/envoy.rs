@@ -112,18 +112,25 @@ fn admin(bootstrap: &Node<'_>, findings: &mut Findings) {
 /// Protections that are on by default and can be turned off by name.
 fn runtime(bootstrap: &Node<'_>, findings: &mut Findings) {
     for layer in bootstrap.list("layered_runtime.layers") {
-        for (key, value) in layer.get("static_layer").iter().flat_map(Node::members) {
-            let guard =
-                key.starts_with("envoy.reloadable_features.") || key.starts_with("envoy.restart_features.");
-            if guard && value.flag() == Some(false) {
-                let opens = "turns off a protection or a correction that this Envoy has on by default";
-                findings.warn(&value, "runtime-feature", opens, "remove the line");
-            }
-        }
+        layer.get("static_layer").iter().for_each(|values| features(values, "", findings));
         if let Some(rtds) = layer.get("rtds_layer") {
             let opens = "whoever serves the runtime can turn protections off";
             findings.warn(&rtds, "runtime-feature", opens, "remove the layer, or make sure of who serves it");
         }
+    }
+}
+
+/// Keys may be written whole, or as maps in maps.
+fn features(values: &Node<'_>, prefix: &str, findings: &mut Findings) {
+    for (name, value) in values.members() {
+        let key = format!("{prefix}{name}");
+        let guard =
+            key.starts_with("envoy.reloadable_features.") || key.starts_with("envoy.restart_features.");
+        if guard && value.flag() == Some(false) {
+            let opens = "turns off a protection or a correction that this Envoy has on by default";
+            findings.warn(&value, "runtime-feature", opens, "remove the line");
+        }
+        features(&value, &format!("{key}."), findings);
     }
 }
 

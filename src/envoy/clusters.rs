@@ -139,11 +139,13 @@ fn socket_addresses<'a>(cluster: &Node<'a>) -> Vec<Node<'a>> {
     hosts.filter_map(|host| host.at("endpoint.address.socket_address")).collect()
 }
 
-/// Where a cluster leads: host and port.
-fn endpoints<'a>(cluster: &Node<'a>) -> Vec<(&'a str, u64)> {
-    let of = |address: &Node<'a>| {
+/// Where a cluster leads: host and port. A Service of Kubernetes has names of several lengths.
+fn endpoints(cluster: &Node<'_>) -> Vec<(String, u64)> {
+    let of = |address: &Node<'_>| {
         let port = address.get("port_value")?.number()?;
-        Some((address.text_of("address")?, port.to_bits()))
+        let host = address.text_of("address")?.to_ascii_lowercase();
+        let host = host.trim_end_matches('.').trim_end_matches(".cluster.local").trim_end_matches(".svc");
+        Some((host.to_owned(), port.to_bits()))
     };
     socket_addresses(cluster).iter().filter_map(of).collect()
 }

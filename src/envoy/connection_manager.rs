@@ -48,6 +48,9 @@ impl<'a> Manager<'a> {
             }
         }
         unseen.extend(route_configs.iter().filter_map(|config| config.get("vhds")));
+        // A tree of matchers in place of routes.
+        let hosts = route_configs.iter().flat_map(|config| config.list("virtual_hosts"));
+        unseen.extend(hosts.filter_map(|host| host.get("matcher")));
         let filters = node.list("http_filters");
         let checks = filters.iter().filter_map(ExtAuthz::of).collect();
         let routes = route_configs.iter().flat_map(routes::of).collect();
@@ -233,6 +236,7 @@ impl<'a> Manager<'a> {
     /// What stands at a route configuration, a host, a route or a weighted cluster.
     fn holder(&self, holder: &Node<'a>, findings: &mut Findings) {
         routes::headers(holder, findings);
+        routes::mirrors(holder, findings);
         let is_local =
             self.listener.at("address.socket_address").is_some_and(|address| is_loopback(&address))
                 || self.listener.at("address.pipe").is_some();

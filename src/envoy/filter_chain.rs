@@ -21,7 +21,6 @@ const HARMLESS_AFTER: &[&str] = &[
     "HealthCheck",
     "StatefulSession",
     "UpstreamCodec",
-    "Tap",
 ];
 
 /// Filters that run code of somebody's, which can answer or forward a request by itself.

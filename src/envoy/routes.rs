@@ -74,10 +74,7 @@ pub(super) fn review(route: &Route<'_>, findings: &mut Findings) {
             findings.at(&node, "chosen-destination", opens, "name the cluster");
         }
     }
-    for node in action.list("request_mirror_policies") {
-        let opens = "copies of allowed requests, which carry the gateway's credentials, go elsewhere";
-        findings.at(&node, "mirrored", opens, "remove it");
-    }
+    mirrors(&action, findings);
     for node in action.list("upgrade_configs") {
         upgrade(&node, findings);
     }
@@ -105,6 +102,14 @@ pub(super) fn upgrade(config: &Node<'_>, findings: &mut Findings) {
         let opens =
             "after the upgrade a tunnel is open, and no decision is asked for about what goes through it";
         findings.at(config, "upgrade", opens, "remove it: neither the gateway nor its clients use upgrades");
+    }
+}
+
+/// Copies of requests, as a route, a host or the whole may ask for.
+pub(super) fn mirrors(holder: &Node<'_>, findings: &mut Findings) {
+    for node in holder.list("request_mirror_policies") {
+        let opens = "copies of allowed requests, which carry the gateway's credentials, go elsewhere";
+        findings.at(&node, "mirrored", opens, "remove it");
     }
 }
 

@@ -33,6 +33,8 @@ fn bootstrap(listeners: &[Value]) -> Value {
             "address": {"socketAddress": {"address": "gateway", "portValue": 8080}}}}]}]}},
         {"name": "alias", "loadAssignment": {"endpoints": [{"lbEndpoints": [{"endpoint": {
             "address": {"socketAddress": {"address": "gateway", "portValue": 8080}}}}]}]}},
+        {"name": "longer", "loadAssignment": {"endpoints": [{"lbEndpoints": [{"endpoint": {
+            "address": {"socketAddress": {"address": "Gateway.svc.cluster.local.", "portValue": 8080}}}}]}]}},
         {"name": "elsewhere"}, {"name": "anywhere", "type": "ORIGINAL_DST"}]}})
 }
 
@@ -88,7 +90,7 @@ fn every_way_around_is_found_and_unrelated_listeners_are_left_alone() {
             json!({"cluster": cluster});
         found(&bootstrap(&[listener(), open])).into_iter().map(|(code, _)| code).collect::<Vec<_>>()
     };
-    for cluster in ["gateway", "alias", "anywhere"] {
+    for cluster in ["gateway", "alias", "longer", "anywhere"] {
         assert_eq!(around(cluster), ["bypass"], "{cluster}");
     }
     assert!(around("elsewhere").is_empty());
@@ -124,6 +126,25 @@ fn who_answers_for_the_service_has_to_be_known() {
     let known = json!({"trustedCa": ca, "matchTypedSubjectAltNames": names});
     assert_eq!(with(json!({"validationContext": known})), []);
     assert_eq!(with(json!({"validationContextSdsSecretConfig": {"name": "ca"}})), []);
+}
+
+#[test]
+fn protections_that_are_turned_off_and_copies_are_found_however_they_are_written() {
+    let mut document = bootstrap(&[listener()]);
+    let feature = "envoy.reloadable_features.x";
+    for layer in [json!({feature: false}), json!({"envoy": {"reloadable_features": {"x": "false"}}})] {
+        document["layeredRuntime"] = json!({"layers": [{"staticLayer": layer}]});
+        assert_eq!(found(&document).iter().map(|(code, _)| *code).collect::<Vec<_>>(), ["runtime-feature"]);
+    }
+    for pointer in
+        ["/routeConfig", "/routeConfig/virtualHosts/0", "/routeConfig/virtualHosts/0/routes/0/route"]
+    {
+        let mut copies = listener();
+        let holder = manager(&mut copies).pointer_mut(pointer).unwrap();
+        holder["requestMirrorPolicies"] = json!([{"cluster": "elsewhere"}]);
+        let codes: Vec<_> = found(&bootstrap(&[copies])).iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes, ["mirrored"], "{pointer}");
+    }
 }
 
 #[test]
