@@ -4,7 +4,9 @@ mod check_envoy;
 mod crds;
 mod edge;
 mod explain;
+mod question;
 mod serve;
+mod test;
 mod validate;
 
 use std::ffi::OsString;
@@ -30,6 +32,8 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
+    /// Decide the cases of policy tests
+    Test(test::Args),
     /// Print what makes Kubernetes refuse invalid policies
     Crds(crds::Args),
     /// Name the settings of an Envoy that would open a hole
@@ -64,9 +68,11 @@ enum Output {
 enum Exit {
     /// Success, or allowed.
     Success = 0,
+    /// `test`: a case fails.
+    Failure = 1,
     /// `explain`: denied.
     Denied = 2,
-    /// `validate`: an object is invalid. `check-envoy`: a setting opens a hole.
+    /// `validate`: an object is invalid. `test`: objects or tests cannot be read. `check-envoy`: a setting opens a hole.
     Invalid = 3,
     /// The command line is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
@@ -86,6 +92,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Validate(args) => args.run(),
+        Command::Test(args) => args.run(),
         Command::Crds(args) => args.run(),
         Command::CheckEnvoy(args) => args.run(),
     };
@@ -108,6 +115,10 @@ fn report(error: &anyhow::Error) {
 fn usage(message: &str) -> Exit {
     eprintln!("error: {message}\n\nFor more information, try '--help'.");
     Exit::Usage
+}
+
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::{Exit, JudgingArgs};
+use super::{Exit, JudgingArgs, counted};
 use crate::compile::{Bundle, IssuerKeys, Severity, compile_with};
 use crate::crd::Defaults;
 use crate::source::files;
@@ -49,8 +49,4 @@ impl Args {
         )?;
         Ok(if errors == 0 { Exit::Success } else { Exit::Invalid })
     }
-}
-
-fn counted(count: usize, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::envoy::root;
 use crate::support::process::Process;
 
-const POLICY: &str = "\
+pub(super) const POLICY: &str = "\
 apiVersion: iam.openfaas.com/v1
 kind: Policy
 metadata: {name: dev}
@@ -22,7 +22,7 @@ spec:
   - {sid: all, effect: Allow, action: ['Function:*'], resource: ['dev:*']}
 ";
 
-const ROLE: &str = "\
+pub(super) const ROLE: &str = "\
 apiVersion: iam.openfaas.com/v1
 kind: Role
 metadata: {name: developers}
@@ -31,7 +31,7 @@ spec:
   principal: {'jwt:sub': [alice], 'jwt:iss': ['https://idp.example.com']}
 ";
 
-const ISSUER: &str = "\
+pub(super) const ISSUER: &str = "\
 apiVersion: iam.openfaas.com/v1
 kind: JwtIssuer
 metadata: {name: idp}
@@ -45,13 +45,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// How a command ended, and all that it wrote.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    output: String,
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) output: String,
 }
 
 /// Runs `faas-iam` in `dir`, without any variable of the environment.
-fn faas_iam(dir: &Path, args: &[&str]) -> Result<Ended> {
+pub(super) fn faas_iam(dir: &Path, args: &[&str]) -> Result<Ended> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faas-iam"));
     command.args(args).current_dir(dir).env_clear();
     ended(command)
@@ -66,7 +66,7 @@ fn ended(command: Command) -> Result<Ended> {
 }
 
 /// A directory with these files.
-fn directory(files: &[(&str, &str)]) -> Result<TempDir> {
+pub(super) fn directory(files: &[(&str, &str)]) -> Result<TempDir> {
     let dir = tempfile::tempdir()?;
     for (name, content) in files {
         let path = dir.path().join(name);
@@ -80,7 +80,7 @@ fn directory(files: &[(&str, &str)]) -> Result<TempDir> {
 
 impl Ended {
     /// It ended with `code`, and one line of what it wrote holds all of `parts`, in their order.
-    fn says(&self, code: i32, parts: &[&str]) -> Result<()> {
+    pub(super) fn says(&self, code: i32, parts: &[&str]) -> Result<()> {
         ensure!(self.code == Some(code), "expected exit code {code}: {self:#?}");
         let holds = |line: &str| {
             let rest = parts.iter().try_fold(line, |rest, part| rest.split_once(part).map(|(_, rest)| rest));

@@ -21,6 +21,7 @@ mod live;
 mod mutual_tls;
 mod reasons;
 mod refusals;
+mod policy_tests;
 mod resilience;
 mod route_matrix;
 mod route_rows;
