@@ -1,5 +1,6 @@
 //! The command line.
 
+mod can_i;
 mod check_envoy;
 mod crds;
 mod edge;
@@ -8,6 +9,7 @@ mod question;
 mod serve;
 mod test;
 mod validate;
+mod who_can;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,6 +32,10 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Say how a request would be decided, and why
     Explain(Box<explain::Args>),
+    /// Say whether an identity may do something
+    CanI(Box<can_i::Args>),
+    /// Name the Roles by which something may be done, and what they ask of an identity
+    WhoCan(Box<who_can::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
     /// Decide the cases of policy tests
@@ -70,7 +76,7 @@ enum Exit {
     Success = 0,
     /// `test`: a case fails.
     Failure = 1,
-    /// `explain`: denied.
+    /// `explain`, `can-i`: denied. `who-can`: nobody.
     Denied = 2,
     /// `validate`: an object is invalid. `test`: objects or tests cannot be read. `check-envoy`: a setting opens a hole.
     Invalid = 3,
@@ -91,6 +97,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match args.command {
         Command::Serve(args) => args.run(),
         Command::Explain(args) => args.run(),
+        Command::CanI(args) => args.run(),
+        Command::WhoCan(args) => args.run(),
         Command::Validate(args) => args.run(),
         Command::Test(args) => args.run(),
         Command::Crds(args) => args.run(),
@@ -119,6 +127,15 @@ fn usage(message: &str) -> Exit {
 
 fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// One line, whatever tests and objects hold: a terminal obeys control characters.
+fn one_line(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars() {
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn located(error: &serde_saphyr::Error) -> (usize, u64, String) {
     let ends = [" at line ", ", set DuplicateKeyPolicy", "; use Option"];
     let end = ends.iter().filter_map(|end| message.find(end)).min().unwrap_or(message.len());
     let message = message.get(..end).unwrap_or(message);
-    (usize::try_from(line).unwrap_or(1), column.into(), message.to_owned())
+    (usize::try_from(line).unwrap_or(1), column, message.to_owned())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod reasons;
 mod refusals;
 mod policy_tests;
 mod resilience;
+mod reviews;
 mod route_matrix;
 mod route_rows;
 mod provider_trouble;

@@ -252,8 +252,13 @@ fn tests_that_cannot_be_read_name_file_field_and_cure() -> Result<()> {
     let (head, _) = TESTS.split_once("identities:").context("no identities")?;
     test(&format!("{head}cases: []\n"), &["policies"])?.says(3, &["dev.yaml:2: cases: there are none"])?;
     test(head, &["policies"])?.says(3, &["missing field `cases`"])?;
+    let listed = "apiVersion: v1\nkind: List\nitems: [{kind: DecisionTest}]\n";
+    test(listed, &["policies"])?.says(3, &["dev.yaml:1: a List may hold a DecisionTest"])?;
     test(&format!("{TESTS}---\n{TESTS}"), &["policies"])?
         .says(3, &["dev.yaml:18: is a second DecisionTest"])?;
+    let dir = repository(&TESTS.replace("[..]", "[.., ../../empty]"))?;
+    fs::create_dir(dir.path().join("empty"))?;
+    faas_iam(dir.path(), &["test", "policies"])?.says(3, &["objectsFrom[1]: empty holds no objects"])?;
     test("", &["policies"])?.says(3, &["error policies: holds no tests: write a document of the kind"])?;
     test(TESTS, &["policies/iam.yaml"])?.says(3, &["error policies/iam.yaml: holds no tests"])?;
     test(TESTS, &["missing"])?.says(3, &["error missing: No such file", "name a file with tests"])?;

@@ -158,6 +158,9 @@ impl DecisionTest {
                     "{}: `{version}` has no kind `{kind}`: write `apiVersion: {TEST_API_VERSION}` and `kind: {TEST_KIND}`",
                     at(1)
                 ),
+                (_, "List") if document.contains(TEST_KIND) => {
+                    bail!("{}: a List may hold a {TEST_KIND}: write it as a document of its own", at(1))
+                }
                 _ => continue,
             }
             ensure!(found.is_none(), "{}: is a second {TEST_KIND}: write one for each file", at(1));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::{Exit, counted};
+use super::super::{Exit, counted, one_line};
 use super::coverage::Coverage;
 use super::suite::{Outcome, Suite};
 
@@ -147,13 +147,4 @@ fn case_json(case: &Outcome) -> Value {
         "message": case.message,
         "decided": decided.collect::<Vec<_>>(),
     })
-}
-
-/// One line, whatever tests and objects hold: a terminal obeys control characters.
-fn one_line(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    for c in line.chars() {
-        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
-    }
-    text
 }

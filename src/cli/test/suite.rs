@@ -109,7 +109,13 @@ impl Shared {
                 found.extend(files.iter().filter_map(|file| file.canonicalize().ok()));
                 files::load(&place, &defaults(test))
             });
-            bundle.append(read.map_err(|error| unreadable(i, &place, &error))?);
+            let read = read.map_err(|error| unreadable(i, &place, &error))?;
+            ensure!(
+                read != Bundle::default(),
+                "objectsFrom[{i}]: {} holds no objects: name where they are",
+                place.display()
+            );
+            bundle.append(read);
         }
         let in_force = self.put_in_force(bundle, issuer)?;
         let source = Rc::new(Source { in_force, files: found });
