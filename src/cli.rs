@@ -5,6 +5,7 @@ mod check_envoy;
 mod crds;
 mod edge;
 mod explain;
+mod permissions;
 mod question;
 mod serve;
 mod test;
@@ -36,6 +37,8 @@ enum Command {
     CanI(Box<can_i::Args>),
     /// Name the Roles by which something may be done, and what they ask of an identity
     WhoCan(Box<who_can::Args>),
+    /// Say what an identity may do in each namespace
+    Permissions(Box<permissions::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
     /// Decide the cases of policy tests
@@ -76,7 +79,7 @@ enum Exit {
     Success = 0,
     /// `test`: a case fails.
     Failure = 1,
-    /// `explain`, `can-i`: denied. `who-can`: nobody.
+    /// `explain`, `can-i`: denied. `who-can`: nobody. `permissions`: nothing.
     Denied = 2,
     /// `validate`: an object is invalid. `test`: objects or tests cannot be read. `check-envoy`: a setting opens a hole.
     Invalid = 3,
@@ -99,6 +102,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => args.run(),
         Command::CanI(args) => args.run(),
         Command::WhoCan(args) => args.run(),
+        Command::Permissions(args) => args.run(),
         Command::Validate(args) => args.run(),
         Command::Test(args) => args.run(),
         Command::Crds(args) => args.run(),

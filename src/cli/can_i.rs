@@ -39,22 +39,29 @@ pub(super) struct Args {
 /// What is asked, and of which policies.
 #[derive(Debug, clap::Args)]
 pub(super) struct AskedArgs {
-    /// The directory of policies
-    #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
-    pub(super) policy_dir: PathBuf,
     #[command(flatten)]
-    reading: ReadingArgs,
-    #[command(flatten)]
-    judging: JudgingArgs,
-    /// How to print the answer
-    #[arg(short, long, env = "FAAS_IAM_OUTPUT", value_enum, default_value_t)]
-    pub(super) output: Output,
+    pub(super) policies: PoliciesArgs,
     /// What is to be done, such as Function:Delete
     #[arg(value_name = "ACTION")]
     action: String,
     /// What it is done to: `dev:checkout`, `dev:*` for a namespace, `*:*` for all, `*` for the installation
     #[arg(value_name = "RESOURCE")]
     resource: String,
+}
+
+/// Which policies are asked, and how the answer is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct PoliciesArgs {
+    /// The directory of policies
+    #[arg(long, env = "FAAS_IAM_POLICY_DIR", value_name = "DIR")]
+    pub(super) policy_dir: PathBuf,
+    #[command(flatten)]
+    pub(super) reading: ReadingArgs,
+    #[command(flatten)]
+    judging: JudgingArgs,
+    /// How to print the answer
+    #[arg(short, long, env = "FAAS_IAM_OUTPUT", value_enum, default_value_t)]
+    pub(super) output: Output,
 }
 
 /// A question that can be answered.
@@ -77,25 +84,27 @@ impl Args {
             Ok(asked) => asked,
             Err(message) => return Ok(usage(&message)),
         };
-        let Answering { bundle, snapshot, diagnostics } = self.asked.load(&settings)?;
+        let Answering { bundle, snapshot, diagnostics } = self.asked.policies.load(&settings)?;
         let principal = claimed(&self.claims, &bundle)?;
         let context = Context { source_ip: self.source_ip, now: now(), ..Context::default() };
         let roles = consider(&snapshot, &principal, &context);
         let verdict = may(&snapshot, &settings.rules, &principal, (action, resource), &context);
         Explanation { verdict, roles, principal: &principal, diagnostics: &diagnostics }
-            .print(self.asked.output)
+            .print(self.asked.policies.output)
     }
 }
 
 impl AskedArgs {
     /// The question; a message where it is none.
     pub(super) fn read(&self) -> Result<Asked, String> {
-        let settings = self.reading.settings()?;
+        let settings = self.policies.reading.settings()?;
         let action = action_of(&self.action).map_err(|error| format!("ACTION: {error}"))?;
         let resource = resource_of(action, &self.resource).map_err(|error| format!("RESOURCE: {error}"))?;
         Ok(Asked { action, resource, settings })
     }
+}
 
+impl PoliciesArgs {
     pub(super) fn load(&self, settings: &Settings) -> anyhow::Result<Answering> {
         let defaults =
             Defaults { function_namespace: settings.rules.default_namespace.clone(), ..Defaults::default() };

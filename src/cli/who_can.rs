@@ -44,8 +44,8 @@ impl Args {
             Ok(asked) => asked,
             Err(message) => return Ok(usage(&message)),
         };
-        let Answering { snapshot, diagnostics, .. } = self.asked.load(&settings)?;
-        let written = written_roles(&self.asked.policy_dir)?;
+        let Answering { snapshot, diagnostics, .. } = self.asked.policies.load(&settings)?;
+        let written = written_roles(&self.asked.policies.policy_dir)?;
         let is_closed =
             resource.namespace().is_some_and(|name| settings.rules.system_namespaces.contains(name));
         let roles = snapshot.roles().filter(|_| !is_closed);
@@ -54,7 +54,7 @@ impl Args {
         let asked = format!("{action} on {resource}");
         let problems: Vec<_> =
             diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
-        let text = match self.asked.output {
+        let text = match self.asked.policies.output {
             Output::Text => to_text(&asked, is_closed, &bearing, &problems),
             Output::Json => format!("{:#}\n", to_json(action, &resource, &bearing, &problems)),
         };

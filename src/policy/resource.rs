@@ -18,6 +18,9 @@ pub enum Resource {
     AllNamespaces,
     /// A namespace: the List actions of functions and secrets, and `Namespace:*`.
     Namespace(String),
+    /// All functions or all secrets of a namespace at once: no request asks for that, reviews do. A
+    /// decision about it is `Filter` where it may be so for some of them only.
+    Objects(String),
     /// A function or secret in a namespace.
     Object {
         /// The namespace that holds it.
@@ -37,7 +40,9 @@ impl Resource {
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Cluster | Self::AllNamespaces => None,
-            Self::Namespace(namespace) | Self::Object { namespace, .. } => Some(namespace),
+            Self::Namespace(namespace) | Self::Objects(namespace) | Self::Object { namespace, .. } => {
+                Some(namespace)
+            }
         }
     }
 }
@@ -47,7 +52,7 @@ impl fmt::Display for Resource {
         match self {
             Self::Cluster => f.write_str("*"),
             Self::AllNamespaces => f.write_str("*:*"),
-            Self::Namespace(namespace) => write!(f, "{namespace}:*"),
+            Self::Namespace(namespace) | Self::Objects(namespace) => write!(f, "{namespace}:*"),
             Self::Object { namespace, name } => write!(f, "{namespace}:{name}"),
         }
     }
@@ -171,6 +176,9 @@ fn cover_by(namespace: &Glob, name: &Glob, action: Action, resource: &Resource) 
         Resource::Namespace(_) if name.is_any() => Cover::Whole,
         Resource::Namespace(_) if action == Action::FunctionList => Cover::Part,
         Resource::Namespace(_) => Cover::None,
+        Resource::Objects(asked) if !namespace.matches(asked) => Cover::None,
+        Resource::Objects(_) if name.is_any() => Cover::Whole,
+        Resource::Objects(_) => Cover::Part,
         Resource::Object { namespace: in_namespace, name: asked } => {
             if namespace.matches(in_namespace) && name.matches(asked) { Cover::Whole } else { Cover::None }
         }

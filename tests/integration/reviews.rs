@@ -207,6 +207,66 @@ fn wrong_questions_end_with_64_and_the_cure() -> Result<()> {
     faas_iam(world()?.path(), &missing)?.says(1, &["--policy-dir missing: ", "No such file"])
 }
 
+fn permissions(who: &str, args: &[&str]) -> Result<Ended> {
+    let claims = format!("--claims={who}.json");
+    faas_iam(world()?.path(), &[&["permissions", "--policy-dir=p", &claims], args].concat())
+}
+
+#[test]
+fn permissions_are_a_matrix_of_actions_and_namespaces() -> Result<()> {
+    let alice = permissions("alice", &["--namespaces=qa,kube-system"])?;
+    alice.says(0, &["alice of https://idp.example.com"])?;
+    alice.says(0, &["                  dev   kube-system  openfaas-fn  qa"])?;
+    alice.says(0, &["Function:Delete   yes   no           no           no"])?;
+    alice.says(0, &["Secret:Delete     no    no           no           no"])?;
+    alice.says(0, &["Namespace:List    some"])?;
+    alice.says(0, &["System:Info       no"])?;
+    // Their own variables name namespaces, and a part is no whole.
+    permissions("tom", &[])?.says(0, &["blue  openfaas-fn"])?;
+    permissions("tom", &[])?.says(0, &["Function:Create   yes   no"])?;
+    permissions("gerda", &[])?.says(0, &["Function:List     no           some"])?;
+    permissions("stranger", &[])?.says(2, &["Function:List     no"])?;
+    permissions("alice", &["--namespaces=a.b"])?.says(64, &["--namespaces: `a.b` is no namespace"])?;
+    permissions("nobody", &[])?.says(1, &["--claims nobody.json: ", "No such file"])
+}
+
+/// What the matrix says of all objects is what `can-i` says of each.
+#[test]
+fn permissions_and_can_i_agree() -> Result<()> {
+    let dir = world()?;
+    let mut compared = 0;
+    for who in ["alice", "gerda", "tom", "stranger"] {
+        let claims = format!("--claims={who}.json");
+        let ask = |args: &[&str]| -> Result<Value> {
+            let ended = faas_iam(dir.path(), &[args, &["--policy-dir=p", "-o", "json", &claims]].concat())?;
+            serde_json::from_str(&ended.output).with_context(|| ended.output.clone())
+        };
+        let matrix = ask(&["permissions", "--namespaces=dev,prod,blue"])?;
+        for namespace in ["dev", "prod", "blue"] {
+            for action in
+                ["Function:Create", "Function:Delete", "Secret:Update", "Function:List", "Namespace:Get"]
+            {
+                let is_object = !matches!(action, "Function:List" | "Namespace:Get");
+                let names: &[&str] = if is_object { &["a", "shop-a"] } else { &["*"] };
+                for name in names {
+                    let answer = ask(&["can-i", action, &format!("{namespace}:{name}")])?;
+                    let expected = match matrix["namespaces"][namespace][action].as_str() {
+                        Some("yes") => "allow",
+                        Some("no") => "deny",
+                        Some("some") if !is_object => "deny",
+                        Some("some") => continue,
+                        other => anyhow::bail!("{other:?} in {matrix}"),
+                    };
+                    assert_eq!(answer["decision"], expected, "{who} {action} {namespace}:{name}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(compared, 96, "each cell is a comparison");
+    Ok(())
+}
+
 /// What cannot be read is part of the answer.
 #[test]
 fn problems_of_the_objects_are_told() -> Result<()> {
