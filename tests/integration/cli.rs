@@ -212,6 +212,26 @@ fn validate_names_every_place_of_a_duplicate() -> Result<()> {
     ended.says(3, &["two/b.yaml:8: error[duplicate-object] Policy openfaas/dev: ", told])
 }
 
+#[test]
+fn validate_speaks_to_programs() -> Result<()> {
+    let wrong = POLICY.replace("Allow", "allow");
+    let dir = directory(&[("p/50%,a.yaml", &format!("{ISSUER}---\n{wrong}"))])?;
+    std::os::unix::fs::symlink("nowhere", dir.path().join("p/link.yaml"))?;
+    let github = faas_iam(dir.path(), &["validate", "-o", "github", "p"])?;
+    github.says(3, &["::error file=p/50%25%2Ca.yaml,line=6,title=invalid-effect::", "`Allow` or `Deny`"])?;
+    github.says(3, &["::error file=p/link.yaml,title=unreadable-file::p/link.yaml: "])?;
+    let json = faas_iam(dir.path(), &["validate", "-o", "json", "p"])?;
+    let report: serde_json::Value = serde_json::from_str(&json.output)?;
+    let found = &report["diagnostics"][0];
+    assert_eq!((json.code, &report["errors"], &found["line"]), (Some(3), &2.into(), &6.into()));
+    assert_eq!((&found["file"], &found["code"]), (&"p/50%,a.yaml".into(), &"invalid-effect".into()));
+    assert_eq!(
+        (&found["object"], &found["field"]),
+        (&"Policy openfaas/dev".into(), &"spec.statement[0].effect".into())
+    );
+    Ok(())
+}
+
 /// Runs `explain` for Alice, with `args` after its options.
 fn explain(args: &[&str]) -> Result<Ended> {
     let files = [("p/a.yaml", POLICY), ("p/b.yaml", ROLE), ("p/c.yaml", ISSUER), ("alice.json", ALICE)];
