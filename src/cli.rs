@@ -1,11 +1,16 @@
 //! The command line.
 
+mod can_i;
 mod check_envoy;
 mod crds;
 mod edge;
 mod explain;
+mod permissions;
+mod question;
 mod serve;
+mod test;
 mod validate;
+mod who_can;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,8 +33,16 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Say how a request would be decided, and why
     Explain(Box<explain::Args>),
+    /// Say whether an identity may do something
+    CanI(Box<can_i::Args>),
+    /// Name the Roles by which something may be done, and what they ask of an identity
+    WhoCan(Box<who_can::Args>),
+    /// Say what an identity may do in each namespace
+    Permissions(Box<permissions::Args>),
     /// Check policies before they are in force
     Validate(validate::Args),
+    /// Decide the cases of policy tests
+    Test(test::Args),
     /// Print what makes Kubernetes refuse invalid policies
     Crds(crds::Args),
     /// Name the settings of an Envoy that would open a hole
@@ -64,9 +77,11 @@ enum Output {
 enum Exit {
     /// Success, or allowed.
     Success = 0,
-    /// `explain`: denied.
+    /// `test`: a case fails.
+    Failure = 1,
+    /// `explain`, `can-i`: denied. `who-can`: nobody. `permissions`: nothing.
     Denied = 2,
-    /// `validate`: an object is invalid. `check-envoy`: a setting opens a hole.
+    /// `validate`: an object is invalid. `test`: objects or tests cannot be read. `check-envoy`: a setting opens a hole.
     Invalid = 3,
     /// The command line is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
@@ -85,7 +100,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match args.command {
         Command::Serve(args) => args.run(),
         Command::Explain(args) => args.run(),
+        Command::CanI(args) => args.run(),
+        Command::WhoCan(args) => args.run(),
+        Command::Permissions(args) => args.run(),
         Command::Validate(args) => args.run(),
+        Command::Test(args) => args.run(),
         Command::Crds(args) => args.run(),
         Command::CheckEnvoy(args) => args.run(),
     };
@@ -108,6 +127,19 @@ fn report(error: &anyhow::Error) {
 fn usage(message: &str) -> Exit {
     eprintln!("error: {message}\n\nFor more information, try '--help'.");
     Exit::Usage
+}
+
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// One line, whatever tests and objects hold: a terminal obeys control characters.
+fn one_line(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars() {
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 #[cfg(test)]

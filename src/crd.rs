@@ -24,6 +24,10 @@ pub const IAM_API_VERSION: &str = "iam.openfaas.com/v1";
 pub const FUNCTION_API_VERSION: &str = "openfaas.com/v1";
 /// The API version of Deployment.
 pub const DEPLOYMENT_API_VERSION: &str = "apps/v1";
+/// The API version of tests, which stand beside objects.
+pub const TEST_API_VERSION: &str = "faas-iam/v1alpha1";
+/// The kind of tests.
+pub const TEST_KIND: &str = "DecisionTest";
 /// The label that makes a Deployment one of a function.
 pub const FUNCTION_LABEL: &str = "faas_function";
 
@@ -61,6 +65,8 @@ pub fn read(document: Value, origin: &str, defaults: &Defaults, bundle: &mut Bun
         (IAM_API_VERSION, "Role") => Kind::Role,
         (FUNCTION_API_VERSION, "Function") => Kind::Function,
         (DEPLOYMENT_API_VERSION, "Deployment") if deployment::is_of_a_function(&object) => Kind::Deployment,
+        // Of `faas-iam test`: nothing comes into force by it.
+        (TEST_API_VERSION, TEST_KIND) => return,
         ("v1", "List") => {
             match object.remove("items") {
                 Some(Value::Array(items)) => {

@@ -184,7 +184,7 @@ impl Default for Rules {
 
 impl Rules {
     /// The refusal of the first system namespace among `resources`.
-    fn closed<'a>(&self, resources: impl IntoIterator<Item = &'a Resource>) -> Option<Closed> {
+    pub(crate) fn closed<'a>(&self, resources: impl IntoIterator<Item = &'a Resource>) -> Option<Closed> {
         let namespace = resources
             .into_iter()
             .filter_map(Resource::namespace)

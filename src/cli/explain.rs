@@ -2,13 +2,13 @@
 
 use std::io::{Write, stdout};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::serve::ReadingArgs;
-use super::{Exit, JudgingArgs, Output, usage};
+use super::{Exit, JudgingArgs, Output, one_line, usage};
 use crate::compile::{Bundle, Diagnostic, IssuerKeys, Severity, Snapshot, compile_with};
 use crate::crd::Defaults;
 use crate::decide::authorize::{Answer, Identity, Inquiry, Verdict, authorize};
@@ -62,7 +62,7 @@ pub(super) struct Args {
 }
 
 /// A Role and whether it matches.
-struct Considered {
+pub(super) struct Considered {
     role: String,
     matches: Truth,
     policies: Vec<String>,
@@ -101,13 +101,7 @@ impl Args {
         let identity = Identity::Known(&principal);
         let inquiry = Inquiry { http, identity, verifier: &InFull, context, admin: None };
         let verdict = authorize(&snapshot, &settings, &inquiry);
-        let explanation = Explanation { verdict, roles, principal: &principal, diagnostics: &diagnostics };
-        let text = match self.output {
-            Output::Text => explanation.to_text(),
-            Output::Json => format!("{:#}\n", explanation.to_json()),
-        };
-        stdout().lock().write_all(text.as_bytes())?;
-        Ok(if explanation.verdict.is_allowed() { Exit::Success } else { Exit::Denied })
+        Explanation { verdict, roles, principal: &principal, diagnostics: &diagnostics }.print(self.output)
     }
 
     fn principal(&self, own_url: &str, bundle: &Bundle) -> anyhow::Result<Principal> {
@@ -117,18 +111,23 @@ impl Args {
             return unproven(token.trim(), own_url).with_context(at);
         }
         let path = self.claims.as_ref().ok_or_else(|| anyhow!("--claims or --token is missing"))?;
-        let at = || format!("--claims {}", path.display());
-        let mut claims = parse_unambiguous_object(&std::fs::read(path).with_context(at)?).with_context(at)?;
-        if !claims.contains_key("aud") {
-            let registered = bundle.issuers.iter().filter_map(|issuer| issuer.spec.as_ref());
-            let mut of_issuer =
-                registered.filter(|issuer| claims.get("iss").is_some_and(|iss| *iss == issuer.iss));
-            let assumed =
-                of_issuer.next().and_then(|issuer| issuer.aud.first()).map_or("assumed", String::as_str);
-            claims.insert("aud".to_owned(), assumed.into());
-        }
-        described(claims).with_context(at)
+        claimed(path, bundle)
     }
+}
+
+/// The identity that a file of `--claims` describes.
+pub(super) fn claimed(path: &Path, bundle: &Bundle) -> anyhow::Result<Principal> {
+    let at = || format!("--claims {}", path.display());
+    let mut claims = parse_unambiguous_object(&std::fs::read(path).with_context(at)?).with_context(at)?;
+    if !claims.contains_key("aud") {
+        let registered = bundle.issuers.iter().filter_map(|issuer| issuer.spec.as_ref());
+        let mut of_issuer =
+            registered.filter(|issuer| claims.get("iss").is_some_and(|iss| *iss == issuer.iss));
+        let assumed =
+            of_issuer.next().and_then(|issuer| issuer.aud.first()).map_or("assumed", String::as_str);
+        claims.insert("aud".to_owned(), assumed.into());
+    }
+    described(claims).with_context(at)
 }
 
 /// The path and query of a URL.
@@ -137,7 +136,7 @@ fn path_of(url: &str) -> &str {
     rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
 }
 
-fn consider(snapshot: &Snapshot, principal: &Principal, context: &Context) -> Vec<Considered> {
+pub(super) fn consider(snapshot: &Snapshot, principal: &Principal, context: &Context) -> Vec<Considered> {
     let considered = snapshot.roles().map(|linked| Considered {
         role: linked.reference.name.clone(),
         matches: linked.role.matches(principal, context),
@@ -146,14 +145,24 @@ fn consider(snapshot: &Snapshot, principal: &Principal, context: &Context) -> Ve
     considered.collect()
 }
 
-struct Explanation<'a> {
-    verdict: Verdict,
-    roles: Vec<Considered>,
-    principal: &'a Principal,
-    diagnostics: &'a [Diagnostic],
+/// An answer with what it rests on.
+pub(super) struct Explanation<'a> {
+    pub(super) verdict: Verdict,
+    pub(super) roles: Vec<Considered>,
+    pub(super) principal: &'a Principal,
+    pub(super) diagnostics: &'a [Diagnostic],
 }
 
 impl Explanation<'_> {
+    pub(super) fn print(&self, output: Output) -> anyhow::Result<Exit> {
+        let text = match output {
+            Output::Text => self.to_text(),
+            Output::Json => format!("{:#}\n", self.to_json()),
+        };
+        stdout().lock().write_all(text.as_bytes())?;
+        Ok(if self.verdict.is_allowed() { Exit::Success } else { Exit::Denied })
+    }
+
     fn decision(&self) -> &'static str {
         if self.verdict.is_allowed() { "allow" } else { "deny" }
     }
@@ -188,7 +197,7 @@ impl Explanation<'_> {
         for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error) {
             lines.push(format!("  problem    {diagnostic}"));
         }
-        lines.join("\n") + "\n"
+        lines.iter().map(|line| one_line(line) + "\n").collect()
     }
 
     fn to_json(&self) -> serde_json::Value {

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::edge::EdgeArgs;
 use super::{Exit, JudgingArgs, usage};
 use crate::crd::Defaults;
@@ -136,15 +138,17 @@ enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ProviderArg {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ProviderArg {
     Any,
     FaasNetes,
     Faasd,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FunctionAuthArg {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum FunctionAuthArg {
     Off,
     Declared,
     Required,
@@ -260,11 +264,7 @@ impl ReadingArgs {
         }
         let rules = Rules {
             default_namespace: self.default_namespace.clone(),
-            provider: match self.provider {
-                ProviderArg::Any => Provider::Any,
-                ProviderArg::FaasNetes => Provider::FaasNetes,
-                ProviderArg::Faasd => Provider::Faasd,
-            },
+            provider: self.provider.into(),
             system_namespaces,
             callback_allow: self.callback_allow.iter().map(|pattern| UrlPattern::parse(pattern)).collect(),
             ui: match self.ui {
@@ -272,12 +272,27 @@ impl ReadingArgs {
                 UiArg::Open => Ui::Open,
             },
         };
-        let function_auth = match self.function_auth {
-            FunctionAuthArg::Off => FunctionAuth::Off,
-            FunctionAuthArg::Declared => FunctionAuth::Declared,
-            FunctionAuthArg::Required => FunctionAuth::Required,
-        };
-        Ok(Settings { rules, function_auth })
+        Ok(Settings { rules, function_auth: self.function_auth.into() })
+    }
+}
+
+impl From<ProviderArg> for Provider {
+    fn from(arg: ProviderArg) -> Self {
+        match arg {
+            ProviderArg::Any => Self::Any,
+            ProviderArg::FaasNetes => Self::FaasNetes,
+            ProviderArg::Faasd => Self::Faasd,
+        }
+    }
+}
+
+impl From<FunctionAuthArg> for FunctionAuth {
+    fn from(arg: FunctionAuthArg) -> Self {
+        match arg {
+            FunctionAuthArg::Off => Self::Off,
+            FunctionAuthArg::Declared => Self::Declared,
+            FunctionAuthArg::Required => Self::Required,
+        }
     }
 }
 

@@ -179,8 +179,47 @@ fn api(snapshot: &Snapshot, inquiry: &Inquiry<'_>, call: ApiCall) -> Verdict {
         };
         return verdict(Some(actor), answer, resources);
     };
-    let (decision, at) = decide_all(snapshot, principal, action, &resources, &inquiry.context);
-    let (answer, resources) = match decision {
+    let (answer, resources) =
+        permitted(snapshot, &actor, principal, action, resources, &inquiry.context, upstream);
+    verdict(Some(actor), answer, resources)
+}
+
+/// Answers whether somebody may do something, whatever request asks for it: as if they had presented
+/// a fresh token.
+pub fn may(
+    snapshot: &Snapshot,
+    rules: &Rules,
+    principal: &Principal,
+    (action, resource): (Action, Resource),
+    context: &Context,
+) -> Verdict {
+    let verdict = |answer, resources| Verdict { actor: None, action: Some(action), resources, answer };
+    if let Err(TokenRejection { reason, description, .. }) = still_admitted(principal, &snapshot.issuers) {
+        let answer = Answer::Refuse(Refused::new(reason, reason.with_cure(description)));
+        return verdict(answer, vec![resource]);
+    }
+    if let Some(closed) = rules.closed([&resource]) {
+        return verdict(Answer::Refuse(closed.into()), vec![resource]);
+    }
+    let actor = Actor::Federated(Arc::new(principal.clone()));
+    let upstream = Upstream::Unchanged;
+    let (answer, resources) =
+        permitted(snapshot, &actor, principal, action, vec![resource], context, upstream);
+    verdict(answer, resources)
+}
+
+/// Whether an identity may do something, and to which of the resources.
+fn permitted(
+    snapshot: &Snapshot,
+    actor: &Actor,
+    principal: &Principal,
+    action: Action,
+    resources: Vec<Resource>,
+    context: &Context,
+    upstream: Upstream,
+) -> (Answer, Vec<Resource>) {
+    let (decision, at) = decide_all(snapshot, principal, action, &resources, context);
+    match decision {
         Decision::Allow(permit) => (Answer::Allow(permit, upstream), resources),
         Decision::Filter(permit) => {
             let message = format!(
@@ -194,10 +233,9 @@ fn api(snapshot: &Snapshot, inquiry: &Inquiry<'_>, call: ApiCall) -> Verdict {
         }
         Decision::Deny(denial) => {
             let refused_for = at.cloned();
-            (Answer::Refuse(forbidden(denial, &actor, action, at)), refused_for.into_iter().collect())
+            (Answer::Refuse(forbidden(denial, actor, action, at)), refused_for.into_iter().collect())
         }
-    };
-    verdict(Some(actor), answer, resources)
+    }
 }
 
 fn authenticate_api(snapshot: &Snapshot, inquiry: &Inquiry<'_>) -> Result<Actor, Refused> {

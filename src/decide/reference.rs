@@ -286,6 +286,7 @@ fn cover(resource: &str, denies: bool, question: &Question<'_>) -> Option<bool> 
             let listed_in_part = question.action == Action::FunctionList;
             (matches(&namespace, asked) && (every_name || listed_in_part)).then_some(every_name)
         }
+        Resource::Objects(asked) => matches(&namespace, asked).then_some(every_name),
         Resource::Object { namespace: inside, name: asked } => {
             (matches(&namespace, inside) && matches(&name, asked)).then_some(true)
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::action::Action;
-use super::pattern::Glob;
+use super::pattern::{Glob, Wildcards};
 use super::statement::Effect;
 use super::template::{InvalidTemplate, Part, Template, Unresolved};
 use crate::identity::Principal;
@@ -18,6 +18,9 @@ pub enum Resource {
     AllNamespaces,
     /// A namespace: the List actions of functions and secrets, and `Namespace:*`.
     Namespace(String),
+    /// All functions or all secrets of a namespace at once: no request asks for that, reviews do. A
+    /// decision about it is `Filter` where it may be so for some of them only.
+    Objects(String),
     /// A function or secret in a namespace.
     Object {
         /// The namespace that holds it.
@@ -37,7 +40,9 @@ impl Resource {
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Cluster | Self::AllNamespaces => None,
-            Self::Namespace(namespace) | Self::Object { namespace, .. } => Some(namespace),
+            Self::Namespace(namespace) | Self::Objects(namespace) | Self::Object { namespace, .. } => {
+                Some(namespace)
+            }
         }
     }
 }
@@ -47,7 +52,7 @@ impl fmt::Display for Resource {
         match self {
             Self::Cluster => f.write_str("*"),
             Self::AllNamespaces => f.write_str("*:*"),
-            Self::Namespace(namespace) => write!(f, "{namespace}:*"),
+            Self::Namespace(namespace) | Self::Objects(namespace) => write!(f, "{namespace}:*"),
             Self::Object { namespace, name } => write!(f, "{namespace}:{name}"),
         }
     }
@@ -148,22 +153,34 @@ impl ResourcePattern {
         let Shape::Scoped { namespace, name } = &self.0 else { return Cover::Whole };
         let halves = (namespace.glob(principal, effect), name.glob(principal, effect));
         let (Some(namespace), Some(name)) = halves else { return Cover::None };
-        match resource {
-            Resource::Cluster => Cover::None,
-            Resource::AllNamespaces if !name.is_any() => Cover::None,
-            Resource::AllNamespaces if namespace.is_any() => Cover::Whole,
-            Resource::AllNamespaces => Cover::Part,
-            Resource::Namespace(asked) if !namespace.matches(asked) => Cover::None,
-            Resource::Namespace(_) if name.is_any() => Cover::Whole,
-            Resource::Namespace(_) if action == Action::FunctionList => Cover::Part,
-            Resource::Namespace(_) => Cover::None,
-            Resource::Object { namespace: in_namespace, name: asked } => {
-                if namespace.matches(in_namespace) && name.matches(asked) {
-                    Cover::Whole
-                } else {
-                    Cover::None
-                }
-            }
+        cover_by(&namespace, &name, action, resource)
+    }
+
+    /// How much the pattern covers for some identity at best: a variable stands for any text. For
+    /// whoever reviews policies; decisions never look at this.
+    pub fn cover_at_best(&self, action: Action, resource: &Resource) -> Cover {
+        match &self.0 {
+            Shape::Any => Cover::Whole,
+            Shape::Scoped { namespace, name } => cover_by(&namespace.open(), &name.open(), action, resource),
+        }
+    }
+}
+
+fn cover_by(namespace: &Glob, name: &Glob, action: Action, resource: &Resource) -> Cover {
+    match resource {
+        Resource::Cluster => Cover::None,
+        Resource::AllNamespaces if !name.is_any() => Cover::None,
+        Resource::AllNamespaces if namespace.is_any() => Cover::Whole,
+        Resource::AllNamespaces => Cover::Part,
+        Resource::Namespace(asked) if !namespace.matches(asked) => Cover::None,
+        Resource::Namespace(_) if name.is_any() => Cover::Whole,
+        Resource::Namespace(_) if action == Action::FunctionList => Cover::Part,
+        Resource::Namespace(_) => Cover::None,
+        Resource::Objects(asked) if !namespace.matches(asked) => Cover::None,
+        Resource::Objects(_) if name.is_any() => Cover::Whole,
+        Resource::Objects(_) => Cover::Part,
+        Resource::Object { namespace: in_namespace, name: asked } => {
+            if namespace.matches(in_namespace) && name.matches(asked) { Cover::Whole } else { Cover::None }
         }
     }
 }
@@ -174,6 +191,14 @@ impl Half {
         match template.as_fixed() {
             Some(text) => Self::Fixed(Glob::parse(text)),
             None => Self::Variable(template),
+        }
+    }
+
+    /// A variable stands for any text.
+    fn open(&self) -> Cow<'_, Glob> {
+        match self {
+            Self::Fixed(glob) => Cow::Borrowed(glob),
+            Self::Variable(template) => Cow::Owned(template.to_glob(Wildcards::Active)),
         }
     }
 

@@ -35,22 +35,28 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// The path itself cannot be opened. What is wrong below it becomes a diagnostic.
 pub fn load(path: &Path, defaults: &Defaults) -> io::Result<Bundle> {
-    let mut bundle = Bundle::default();
-    let mut files = Vec::new();
-    if path.is_dir() {
-        list(path, &mut BTreeSet::new(), &mut files, &mut bundle)?;
-    } else if path.metadata()?.is_file() {
-        files.push(path.to_owned());
-    } else {
+    let (files, mut bundle) = find(path)?;
+    if files.is_empty() && !path.is_dir() {
         // Somebody asks for this very pipe.
         let text = std::fs::read_to_string(path)?;
         read_documents(&text, &path.display().to_string(), defaults, &mut bundle);
     }
-    files.sort();
     for file in files {
         read_file(&file, defaults, &mut bundle);
     }
     Ok(bundle)
+}
+
+/// The regular files that [`load`] reads, and a bundle with what is wrong on the way to others.
+pub(crate) fn find(path: &Path) -> io::Result<(Vec<PathBuf>, Bundle)> {
+    let (mut files, mut bundle) = (Vec::new(), Bundle::default());
+    if path.is_dir() {
+        list(path, &mut BTreeSet::new(), &mut files, &mut bundle)?;
+    } else if path.metadata()?.is_file() {
+        files.push(path.to_owned());
+    }
+    files.sort();
+    Ok((files, bundle))
 }
 
 /// Adds the files below `directory`. Links may lead in a circle: no directory is read twice.
@@ -104,7 +110,7 @@ fn read_file(path: &Path, defaults: &Defaults, bundle: &mut Bundle) {
 
 /// The text of a regular file of reasonable length: a pipe would block for ever, and a device may
 /// have no end.
-fn read_text(path: &Path) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -145,7 +151,7 @@ pub fn read_documents(text: &str, name: &str, defaults: &Defaults, bundle: &mut 
 /// Splits a text into its documents, each with the number of its first line. Lines that begin with
 /// `---` separate documents wherever they stand (YAML 1.2.2, section 9.1.2), so that a broken
 /// document cannot swallow the next.
-fn documents(text: &str) -> Vec<(usize, String)> {
+pub(crate) fn documents(text: &str) -> Vec<(usize, String)> {
     let mut documents = vec![(1, String::new())];
     for (i, line) in text.lines().enumerate() {
         let marker = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::Deserialize as _;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Options;
 
@@ -29,6 +29,14 @@ pub(crate) fn parse(document: &str) -> Result<Value, Malformed> {
         serde_saphyr::with_deserializer_from_str_with_options(document, options(), spelling)?;
     }
     Ok(value)
+}
+
+/// Reads one document into a type of ours: a field that it does not have is an error with its line.
+pub(crate) fn parse_into<T: DeserializeOwned>(document: &str) -> Result<T, Malformed> {
+    serde_saphyr::from_str_with_options(document, options()).map_err(|error| {
+        let (line, _, message) = located(&error);
+        Malformed { line, message }
+    })
 }
 
 fn options() -> Options {
@@ -102,19 +110,22 @@ impl<'de> Visitor<'de> for Spelling<'_> {
 
 impl From<serde_saphyr::Error> for Malformed {
     fn from(error: serde_saphyr::Error) -> Self {
-        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        // The library's line is the document's, not the file's, and its advice is for programmers.
-        let ends = [" at line ", ", set DuplicateKeyPolicy", "; use Option"];
-        let end = ends.iter().filter_map(|end| message.find(end)).min().unwrap_or(message.len());
-        let message = message.get(..end).unwrap_or(message);
+        let (line, column, message) = located(&error);
         let hint = "a key or text that YAML reads as something else must be quoted";
-        Self {
-            line: usize::try_from(line).unwrap_or(1),
-            message: format!("cannot be parsed as YAML: {message} (column {column}; {hint})"),
-        }
+        Self { line, message: format!("cannot be parsed as YAML: {message} (column {column}; {hint})") }
     }
+}
+
+/// Line, column and message of an error.
+fn located(error: &serde_saphyr::Error) -> (usize, u64, String) {
+    let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+    let message = error.without_snippet().to_string();
+    let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    // The library's line is the document's, not the file's, and its advice is for programmers.
+    let ends = [" at line ", ", set DuplicateKeyPolicy", "; use Option"];
+    let end = ends.iter().filter_map(|end| message.find(end)).min().unwrap_or(message.len());
+    let message = message.get(..end).unwrap_or(message);
+    (usize::try_from(line).unwrap_or(1), column, message.to_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::envoy::root;
 use crate::support::process::Process;
 
-const POLICY: &str = "\
+pub(super) const POLICY: &str = "\
 apiVersion: iam.openfaas.com/v1
 kind: Policy
 metadata: {name: dev}
@@ -22,7 +22,7 @@ spec:
   - {sid: all, effect: Allow, action: ['Function:*'], resource: ['dev:*']}
 ";
 
-const ROLE: &str = "\
+pub(super) const ROLE: &str = "\
 apiVersion: iam.openfaas.com/v1
 kind: Role
 metadata: {name: developers}
@@ -31,7 +31,7 @@ spec:
   principal: {'jwt:sub': [alice], 'jwt:iss': ['https://idp.example.com']}
 ";
 
-const ISSUER: &str = "\
+pub(super) const ISSUER: &str = "\
 apiVersion: iam.openfaas.com/v1
 kind: JwtIssuer
 metadata: {name: idp}
@@ -45,13 +45,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// How a command ended, and all that it wrote.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    output: String,
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) output: String,
 }
 
 /// Runs `faas-iam` in `dir`, without any variable of the environment.
-fn faas_iam(dir: &Path, args: &[&str]) -> Result<Ended> {
+pub(super) fn faas_iam(dir: &Path, args: &[&str]) -> Result<Ended> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faas-iam"));
     command.args(args).current_dir(dir).env_clear();
     ended(command)
@@ -66,7 +66,7 @@ fn ended(command: Command) -> Result<Ended> {
 }
 
 /// A directory with these files.
-fn directory(files: &[(&str, &str)]) -> Result<TempDir> {
+pub(super) fn directory(files: &[(&str, &str)]) -> Result<TempDir> {
     let dir = tempfile::tempdir()?;
     for (name, content) in files {
         let path = dir.path().join(name);
@@ -80,7 +80,7 @@ fn directory(files: &[(&str, &str)]) -> Result<TempDir> {
 
 impl Ended {
     /// It ended with `code`, and one line of what it wrote holds all of `parts`, in their order.
-    fn says(&self, code: i32, parts: &[&str]) -> Result<()> {
+    pub(super) fn says(&self, code: i32, parts: &[&str]) -> Result<()> {
         ensure!(self.code == Some(code), "expected exit code {code}: {self:#?}");
         let holds = |line: &str| {
             let rest = parts.iter().try_fold(line, |rest, part| rest.split_once(part).map(|(_, rest)| rest));
@@ -210,6 +210,26 @@ fn validate_names_every_place_of_a_duplicate() -> Result<()> {
     let told = "stands more than once (one/a.yaml:1, two/b.yaml:8)";
     ended.says(3, &["one/a.yaml:1: error[duplicate-object] Policy openfaas/dev: ", told])?;
     ended.says(3, &["two/b.yaml:8: error[duplicate-object] Policy openfaas/dev: ", told])
+}
+
+#[test]
+fn validate_speaks_to_programs() -> Result<()> {
+    let wrong = POLICY.replace("Allow", "allow");
+    let dir = directory(&[("p/50%,a.yaml", &format!("{ISSUER}---\n{wrong}"))])?;
+    std::os::unix::fs::symlink("nowhere", dir.path().join("p/link.yaml"))?;
+    let github = faas_iam(dir.path(), &["validate", "-o", "github", "p"])?;
+    github.says(3, &["::error file=p/50%25%2Ca.yaml,line=6,title=invalid-effect::", "`Allow` or `Deny`"])?;
+    github.says(3, &["::error file=p/link.yaml,title=unreadable-file::p/link.yaml: "])?;
+    let json = faas_iam(dir.path(), &["validate", "-o", "json", "p"])?;
+    let report: serde_json::Value = serde_json::from_str(&json.output)?;
+    let found = &report["diagnostics"][0];
+    assert_eq!((json.code, &report["errors"], &found["line"]), (Some(3), &2.into(), &6.into()));
+    assert_eq!((&found["file"], &found["code"]), (&"p/50%,a.yaml".into(), &"invalid-effect".into()));
+    assert_eq!(
+        (&found["object"], &found["field"]),
+        (&"Policy openfaas/dev".into(), &"spec.statement[0].effect".into())
+    );
+    Ok(())
 }
 
 /// Runs `explain` for Alice, with `args` after its options.

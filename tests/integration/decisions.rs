@@ -1,277 +1,215 @@
-//! Decisions as data: every case of `tests/decisions/*.yaml` is decided as it is written there.
-
-mod format;
+//! Decisions as data: every case of `tests/decisions/*.yaml` is decided as it is written there, by
+//! `faas-iam test`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use faas_iam::compile::{Bundle, Diagnostic, IssuerKeys, Snapshot, compile};
-use faas_iam::crd::Defaults;
-use faas_iam::decide::authorize::{self, Identity, Inquiry, Verdict, authorize};
-use faas_iam::decide::decide_all;
-use faas_iam::identity::InFull;
-use faas_iam::identity::Principal;
-use faas_iam::identity::verify::described;
-use faas_iam::policy::Context;
-use faas_iam::route::{self, HttpRequest, Rules};
-use faas_iam::source::files;
-use faas_iam::token::signer::SigningKeys;
-use faas_iam::transport::http_status;
-use serde::{Deserialize, Serialize};
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-use format::{Answer, Case, Decision, DecisionTest, ExpectedDiagnostic, FunctionAuth, Provider, Question};
+use crate::support::envoy::root;
 
-/// When requests are made that do not say when.
-const TIME: &str = "2026-01-15T12:00:00Z";
+/// What `faas-iam test` prints as JSON, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Report {
+    files: Vec<File>,
+    cases: usize,
+    coverage: Coverage,
+}
 
-/// A file of tests, with its objects put in force.
+#[derive(Debug, Deserialize)]
 struct File {
+    file: PathBuf,
+    settings: Map<String, Value>,
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Case {
     name: String,
-    test: DecisionTest,
-    objects: String,
-    settings: authorize::Settings,
-    snapshot: Snapshot,
-    /// The same objects in the opposite order.
-    reversed: Snapshot,
-    diagnostics: Vec<Diagnostic>,
+    claims: Option<Map<String, Value>>,
+    request: Map<String, Value>,
+    expected: Value,
+    answered: Answer,
+}
+
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+struct Answer {
+    decision: String,
+    reason: String,
+    status: Option<u16>,
+    #[serde(default)]
+    statements: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Coverage {
+    statements: usize,
+    undecided: Vec<Value>,
 }
 
 /// What `explain` prints as JSON, as far as tests know it beforehand.
 #[derive(Debug, Deserialize)]
 struct Explained {
-    decision: Decision,
+    decision: String,
     reason: String,
     status: u16,
     statements: Vec<String>,
-    diagnostics: Vec<String>,
 }
 
 #[test]
 fn every_case_is_decided_as_it_is_written() -> Result<()> {
-    let (mut failures, mut cases) = (Vec::new(), 0);
-    for path in test_files()? {
-        let file = match File::read(&path) {
-            Ok(file) => file,
-            Err(error) => {
-                failures.push(format!("{}: {error:#}", path.display()));
-                continue;
-            }
-        };
-        failures.extend(file.check_diagnostics());
-        for case in &file.test.cases {
-            cases += 1;
-            if let Err(error) = file.check(case) {
-                failures.push(format!("{}: {}:\n    {error:#}", file.name, case.name));
-            }
+    let report = run(&root().join("tests/decisions"))?;
+    ensure!(report.files.len() == test_files()?.len() && report.cases > 300, "{} cases", report.cases);
+    for file in &report.files {
+        for decision in ["allow", "deny"] {
+            let holds_one = file.cases.iter().any(|case| case.answered.decision == decision);
+            ensure!(holds_one, "{}: has no case for {decision}", file.file.display());
         }
-        for decision in [Decision::Allow, Decision::Deny] {
-            if !file.test.cases.iter().any(|case| case.expect.decision == decision) {
-                failures.push(format!("{}: has no case for {decision:?}", file.name));
-            }
+        // A user may leave parts of the answer out; these tests state it in full.
+        for case in &file.cases {
+            let mut expected: Answer = serde_json::from_value(case.expected.clone())
+                .with_context(|| format!("{}: {}: states a part only", file.file.display(), case.name))?;
+            expected.statements.sort();
+            let mut answered = case.answered.statements.clone();
+            answered.sort();
+            let same = (&expected.decision, &expected.reason, expected.status, &expected.statements)
+                == (&case.answered.decision, &case.answered.reason, case.answered.status, &answered);
+            ensure!(same, "{}: {}: expected {expected:?}", file.file.display(), case.name);
         }
     }
-    ensure!(failures.is_empty(), "{} failures in {cases} cases:\n{}", failures.len(), failures.join("\n"));
-    ensure!(cases > 0, "there are no cases");
+    let Coverage { statements, undecided } = report.coverage;
+    println!(
+        "{} files, {} cases; they rest on {} of {statements} statements",
+        report.files.len(),
+        report.cases,
+        statements - undecided.len()
+    );
+    Ok(())
+}
+
+#[test]
+fn the_order_of_objects_means_nothing() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    for path in test_files()? {
+        let text = fs::read_to_string(&path)?;
+        let mut documents = vec![String::new()];
+        for line in text.lines() {
+            if line.starts_with("---") {
+                documents.push(String::new());
+            } else if let Some(document) = documents.last_mut() {
+                document.push_str(line);
+                document.push('\n');
+            }
+        }
+        documents.reverse();
+        ensure!(documents.len() > 2, "{}: is not in documents", path.display());
+        fs::write(dir.path().join(path.file_name().unwrap_or_default()), documents.join("---\n"))?;
+    }
+    let report = run(dir.path())?;
+    ensure!(report.files.len() == test_files()?.len() && report.cases > 300, "{} cases", report.cases);
     Ok(())
 }
 
 #[test]
 fn explain_says_the_same() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    for path in test_files()? {
-        let file = File::read(&path)?;
+    let mut explained = 0;
+    for file in run(&root().join("tests/decisions"))?.files {
         // One that is allowed and one that is not.
-        for decision in [Decision::Allow, Decision::Deny] {
-            let of_this = |case: &&Case| case.expect.decision == decision;
-            if let Some(case) =
-                file.test.cases.iter().filter(of_this).find(|case| file.can_be_explained(case))
-            {
-                file.explain(case, dir.path()).with_context(|| format!("{}: {}", file.name, case.name))?;
+        for decision in ["allow", "deny"] {
+            let of_this = |case: &&Case| case.answered.decision == decision && can_be_explained(case);
+            if let Some(case) = file.cases.iter().find(of_this) {
+                let at = || format!("{}: {}", file.file.display(), case.name);
+                explain(&file, case, dir.path()).with_context(at)?;
+                explained += 1;
             }
         }
     }
+    ensure!(explained > 40, "{explained} explained");
     Ok(())
 }
 
 fn test_files() -> Result<Vec<PathBuf>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decisions");
     let mut files = Vec::new();
-    for entry in fs::read_dir(&directory)? {
+    for entry in fs::read_dir(root().join("tests/decisions"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             files.push(path);
         }
     }
-    files.sort();
-    ensure!(!files.is_empty(), "no tests in {}", directory.display());
+    ensure!(!files.is_empty(), "there are no tests");
     Ok(files)
 }
 
-// === impl File ===
-
-impl File {
-    fn read(path: &Path) -> Result<Self> {
-        let (test, objects) = DecisionTest::split(&fs::read_to_string(path)?)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let defaults =
-            Defaults { function_namespace: test.settings.default_namespace.clone(), ..Defaults::default() };
-        let mut bundle = Bundle::default();
-        files::read_documents(&objects, &name, &defaults, &mut bundle);
-        let own = SigningKeys::ephemeral()?.issuer(&test.settings.issuer);
-        let (snapshot, diagnostics) = compile(&bundle, &IssuerKeys::new(), &own);
-        bundle.issuers.reverse();
-        bundle.policies.reverse();
-        bundle.roles.reverse();
-        bundle.functions.reverse();
-        let (reversed, _) = compile(&bundle, &IssuerKeys::new(), &own);
-        let rules = Rules {
-            default_namespace: test.settings.default_namespace.clone(),
-            provider: match test.settings.provider {
-                Provider::Any => route::Provider::Any,
-                Provider::FaasNetes => route::Provider::FaasNetes,
-                Provider::Faasd => route::Provider::Faasd,
-            },
-            ..Rules::default()
-        };
-        let function_auth = match test.settings.function_auth {
-            FunctionAuth::Off => authorize::FunctionAuth::Off,
-            FunctionAuth::Declared => authorize::FunctionAuth::Declared,
-            FunctionAuth::Required => authorize::FunctionAuth::Required,
-        };
-        let settings = authorize::Settings { rules, function_auth };
-        Ok(Self { name, test, objects, settings, snapshot, reversed, diagnostics })
-    }
-
-    /// What is said of the objects and was not expected, and the other way round.
-    fn check_diagnostics(&self) -> Vec<String> {
-        let mut found: Vec<ExpectedDiagnostic> = self.diagnostics.iter().map(Into::into).collect();
-        found.sort();
-        let mut missing: Vec<&ExpectedDiagnostic> = self.test.expect_diagnostics.iter().collect();
-        found.retain(|diagnostic| match missing.iter().position(|expected| *expected == diagnostic) {
-            Some(at) => {
-                missing.swap_remove(at);
-                false
-            }
-            None => true,
-        });
-        let surplus = found.iter().map(|diagnostic| format!("{}: unexpected {diagnostic}", self.name));
-        surplus.chain(missing.iter().map(|expected| format!("{}: missing {expected}", self.name))).collect()
-    }
-
-    fn check(&self, case: &Case) -> Result<()> {
-        let mut expected = case.expect.clone();
-        expected.statements.sort();
-        for (snapshot, which) in [(&self.snapshot, ""), (&self.reversed, " (objects in the opposite order)")]
-        {
-            let answer = self.answer(case, snapshot)?;
-            ensure!(answer == expected, "expected {expected}\n    answered {answer}{which}");
-        }
-        Ok(())
-    }
-
-    /// What the library answers.
-    fn answer(&self, case: &Case, snapshot: &Snapshot) -> Result<Answer> {
-        let principal = self.principal(case)?;
-        let time: jiff::Timestamp = case.request.time.as_deref().unwrap_or(TIME).parse()?;
-        let mut context =
-            Context { source_ip: case.request.source_ip, now: time.as_second(), ..Context::default() };
-        match case.request.question()? {
-            Question::Http { method, path, body } => {
-                context.method = Some(method.to_owned());
-                let http = HttpRequest {
-                    method,
-                    target: path,
-                    content_length: None,
-                    partial_body: false,
-                    callback_url: None,
-                    body: &body,
-                };
-                let identity = principal.as_ref().map_or(Identity::Header(None), Identity::Known);
-                let inquiry = Inquiry { http, identity, verifier: &InFull, context, admin: None };
-                Ok(of_verdict(&authorize(snapshot, &self.settings, &inquiry)))
-            }
-            Question::Action(action, resource) => {
-                let principal = principal.ok_or_else(|| anyhow!("an action needs an identity"))?;
-                let (decision, _) = decide_all(snapshot, &principal, action, &[resource], &context);
-                Ok(Answer {
-                    decision: match decision {
-                        faas_iam::decide::Decision::Allow(_) => Decision::Allow,
-                        faas_iam::decide::Decision::Filter(_) => Decision::Filter,
-                        faas_iam::decide::Decision::Deny(_) => Decision::Deny,
-                    },
-                    reason: decision.reason().to_string(),
-                    status: None,
-                    statements: decision.statements().iter().map(ToString::to_string).collect(),
-                })
-            }
-        }
-    }
-
-    fn principal(&self, case: &Case) -> Result<Option<Principal>> {
-        let claims = case.claims(&self.test.identities)?;
-        Ok(claims.map(described).transpose()?)
-    }
-
-    /// `explain` takes HTTP requests of known identities, and goes by its own clock.
-    fn can_be_explained(&self, case: &Case) -> bool {
-        let is_http = matches!(case.request.question(), Ok(Question::Http { .. }));
-        is_http && case.request.time.is_none() && matches!(self.principal(case), Ok(Some(_)))
-    }
-
-    /// Asks `faas-iam explain`, and compares.
-    fn explain(&self, case: &Case, dir: &Path) -> Result<()> {
-        let Question::Http { method, path, body } = case.request.question()? else {
-            bail!("no HTTP request")
-        };
-        let policies = dir.join(self.name.trim_end_matches(".yaml"));
-        fs::create_dir_all(&policies)?;
-        fs::write(policies.join("objects.yaml"), &self.objects)?;
-        let (claims, body_file) = (dir.join("claims.json"), dir.join("body"));
-        fs::write(&claims, serde_json::to_vec(&case.claims(&self.test.identities)?)?)?;
-        fs::write(&body_file, body)?;
-        let settings = &self.test.settings;
+/// Runs `faas-iam test`, all of whose cases must hold.
+fn run(directory: &Path) -> Result<Report> {
+    let test = |output: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_faas-iam"));
-        command.env_clear().args(["explain", "--output=json", method, path]);
-        command.arg("--policy-dir").arg(&policies).arg("--claims").arg(&claims).arg("--body").arg(&body_file);
-        command.args(["--issuer", &settings.issuer, "--default-namespace", &settings.default_namespace]);
-        command.args(["--provider", &word(&settings.provider)?]);
-        command.args(["--function-auth", &word(&settings.function_auth)?]);
-        if let Some(ip) = case.request.source_ip {
-            command.arg("--source-ip").arg(ip.to_string());
-        }
-        let output = command.output()?;
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let explained: Explained =
-            serde_json::from_slice(&output.stdout).with_context(|| stderr.into_owned())?;
-        let allowed = explained.decision == Decision::Allow;
-        let code = output.status.code();
-        ensure!(code == Some(if allowed { 0 } else { 2 }), "exit code {code:?} with {explained:?}");
-        ensure!(!allowed || explained.status == 200, "{explained:?}");
-        ensure!(explained.diagnostics.len() == self.diagnostics.len(), "{explained:?}");
-        let answer = Answer {
-            decision: explained.decision,
-            reason: explained.reason,
-            status: (!allowed).then_some(explained.status),
-            statements: explained.statements,
-        };
-        ensure!(answer == self.answer(case, &self.snapshot)?, "explain says {answer}");
-        Ok(())
-    }
-}
-
-fn of_verdict(verdict: &Verdict) -> Answer {
-    let (decision, status) = match verdict.is_allowed() {
-        true => (Decision::Allow, None),
-        false => (Decision::Deny, Some(http_status(verdict.reason()))),
+        command.env_clear().args(["test", "--coverage", "--output", output]).arg(directory).output()
     };
-    let statements = verdict.statements().iter().map(ToString::to_string).collect();
-    Answer { decision, reason: verdict.reason().to_string(), status, statements }
+    let output = test("json")?;
+    if !output.status.success() {
+        anyhow::bail!("{}: {}", output.status, String::from_utf8_lossy(&test("text")?.stdout));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// A value as the command line writes it.
-fn word(value: &impl Serialize) -> Result<String> {
-    let value = serde_json::to_value(value)?;
-    Ok(value.as_str().unwrap_or_default().to_owned())
+/// `explain` takes HTTP requests of known identities, and goes by its own clock.
+fn can_be_explained(case: &Case) -> bool {
+    case.claims.is_some() && case.request.contains_key("method") && !case.request.contains_key("time")
+}
+
+/// Asks `faas-iam explain`, and compares.
+fn explain(file: &File, case: &Case, dir: &Path) -> Result<()> {
+    let text = |of: &Map<String, Value>, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+    let requested = |name: &str| text(&case.request, name);
+    let policies = dir.join(file.file.file_stem().context("no name")?);
+    fs::create_dir_all(&policies)?;
+    // With its tests: they are none of its objects.
+    fs::copy(&file.file, policies.join("objects.yaml"))?;
+    let (claims, body) = (dir.join("claims.json"), dir.join("body"));
+    fs::write(&claims, json!(case.claims).to_string())?;
+    fs::write(
+        &body,
+        match case.request.get("body") {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(body) => body.to_string(),
+        },
+    )?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_faas-iam"));
+    command
+        .env_clear()
+        .args(["explain", "--output=json"])
+        .args([requested("method"), requested("path")].iter().flatten());
+    command.arg("--policy-dir").arg(&policies).arg("--claims").arg(&claims).arg("--body").arg(&body);
+    for (flag, setting) in [
+        ("--issuer", "issuer"),
+        ("--default-namespace", "defaultNamespace"),
+        ("--provider", "provider"),
+        ("--function-auth", "functionAuth"),
+    ] {
+        command.arg(flag).arg(text(&file.settings, setting).context(setting)?);
+    }
+    if let Some(ip) = requested("sourceIp") {
+        command.args(["--source-ip", &ip]);
+    }
+    let output = command.output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let explained: Explained = serde_json::from_slice(&output.stdout).with_context(|| stderr.into_owned())?;
+    let allowed = explained.decision == "allow";
+    let code = output.status.code();
+    ensure!(code == Some(if allowed { 0 } else { 2 }), "exit code {code:?} with {explained:?}");
+    ensure!(!allowed || explained.status == 200, "{explained:?}");
+    let answer = Answer {
+        decision: explained.decision,
+        reason: explained.reason,
+        status: (!allowed).then_some(explained.status),
+        statements: explained.statements,
+    };
+    ensure!(answer == case.answered, "explain says {answer:?}, test {:?}", case.answered);
+    Ok(())
 }

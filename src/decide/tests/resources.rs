@@ -1,7 +1,9 @@
 //! What resource patterns cover.
 
 use super::*;
-use Action::{FunctionGet, FunctionList, NamespaceDelete, NamespaceList, SecretList, SystemInfo};
+use Action::{
+    FunctionGet, FunctionList, NamespaceDelete, NamespaceList, SecretDelete, SecretList, SystemInfo,
+};
 use Verdict::{Allow, Deny, Filter};
 
 /// The verdicts where only an Allow names the pattern, and where a Deny names it beside an Allow on
@@ -68,6 +70,20 @@ fn functions_are_listed_in_part_where_rights_are_on_some_of_them() {
         check(pattern, FunctionList, &namespace, Filter, Filter);
     }
     check("prod:a", FunctionList, &namespace, Deny, Allow);
+}
+
+#[test]
+fn all_objects_at_once_are_matched_in_part_where_some_of_them_are() {
+    let all = Resource::Objects("dev".into());
+    for action in [FunctionGet, SecretDelete] {
+        for pattern in ["*", "*:*", "dev:*", "d*:**"] {
+            check(pattern, action, &all, Allow, Deny);
+        }
+        for pattern in ["dev:check*", "dev:?*", "*:a", "dev:dev"] {
+            check(pattern, action, &all, Filter, Filter);
+        }
+        check("prod:*", action, &all, Deny, Allow);
+    }
 }
 
 #[test]
