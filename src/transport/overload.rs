@@ -68,7 +68,7 @@ struct Share {
 }
 
 /// What a request is, as far as it matters to who cannot be answered.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Check,
     OtherCall,
@@ -133,13 +133,16 @@ impl Load {
 }
 
 impl Asked {
-    fn of(request: &Request<Body>) -> Self {
-        if request.uri().path() == CHECK {
-            return Self::Check;
+    /// By the path alone, as calls are routed: `/PACKAGE.SERVICE/METHOD`. What a client says of its
+    /// request, its method and its content type, chooses no other limit.
+    fn of(path: &str) -> Self {
+        let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        match path {
+            CHECK => Self::Check,
+            // Not `/.well-known`.
+            _ if service.trim_start_matches('.').contains('.') => Self::OtherCall,
+            _ => Self::Http,
         }
-        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let is_call = kind.is_some_and(|kind| kind.starts_with(b"application/grpc"));
-        if is_call { Self::OtherCall } else { Self::Http }
     }
 }
 
@@ -168,7 +171,7 @@ pub async fn limit(
     request: Request<Body>,
     next: Next,
 ) -> Result<Response<Body>, Infallible> {
-    let asked = Asked::of(&request);
+    let asked = Asked::of(request.uri().path());
     let Some(share) = load.part(&asked).admit() else {
         let why = "more requests are under way than are answered at once: try again";
         return Ok(load.unavailable(&asked, Reason::Overloaded, why));
@@ -253,5 +256,26 @@ impl HttpBody for Metered {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_told_by_its_path() {
+        assert_eq!(Asked::of(CHECK), Asked::Check);
+        for call in [
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/grpc.health.v1.Health/Watch",
+            "/faas_iam.v1.SnapshotService/GetSnapshotInfo",
+            "/envoy.service.auth.v3.Authorization/Other",
+        ] {
+            assert_eq!(Asked::of(call), Asked::OtherCall, "{call}");
+        }
+        for path in ["/", "/livez", "/metrics", "/oauth/token", "/.well-known/jwks.json"] {
+            assert_eq!(Asked::of(path), Asked::Http, "{path}");
+        }
     }
 }
